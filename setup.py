@@ -1,0 +1,41 @@
+"Everything here comes from settings.ini: nothing about the package is said twice."
+from configparser import ConfigParser
+from pathlib import Path
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+config = ConfigParser(delimiters=['='])
+config.read(HERE/'settings.ini', encoding='utf-8')
+cfg = config['DEFAULT']
+minor = int(cfg['min_python'].split('.')[1])
+
+setup(
+    name=cfg['lib_name'],
+    version=cfg['version'],
+    description=cfg['description'],
+    long_description=(HERE/'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    author=cfg['author'],
+    author_email=cfg['author_email'],
+    url=cfg['git_url'],
+    project_urls={'Documentation': cfg['doc_host'] + cfg['doc_baseurl']},
+    keywords=cfg['keywords'],
+    classifiers=[
+        'Development Status :: 3 - Alpha',
+        f'Intended Audience :: {cfg["audience"]}',
+        f'Natural Language :: {cfg["language"]}',
+        *(f'Programming Language :: Python :: 3.{v}' for v in range(minor, 14)),
+    ],
+    python_requires=f'>={cfg["min_python"]}',
+    install_requires=cfg['requirements'].split(),
+    extras_require={'dev': cfg['dev_requirements'].split()},
+    packages=[*find_packages(include=[cfg['lib_name'], f'{cfg["lib_name"]}.*']), f'{cfg["lib_name"]}.results'],
+    package_dir={f'{cfg["lib_name"]}.results': 'results'},
+    package_data={f'{cfg["lib_name"]}.results': ['*.json']},
+    entry_points={
+        'console_scripts': cfg['console_scripts'].split(),
+        'nbdev': f'{cfg["lib_name"]}={cfg["lib_name"]}._modidx:d',
+    },
+    zip_safe=False,
+)
