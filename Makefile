@@ -1,0 +1,49 @@
+# `make` alone lists what there is. It needs Python 3.10 to 3.13, git, and a network for the first installation.
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGE := settings.ini setup.py pyproject.toml
+PIP := $(BIN)/python -m pip install -qq
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help demo test lab notebooks docs readme clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/runtime ## draw faces, train on them, evaluate, write pictures (a few minutes on two cores)
+	$(BIN)/facemask-seg demo
+
+test: .venv/dev ## run every notebook and check everything else that can be checked
+	$(BIN)/python .ci/test.py
+
+lab: .venv/dev ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab nbs
+
+notebooks: .venv/dev ## export, run all notebooks, store their outputs, refresh the README
+	$(BIN)/python .ci/notebooks.py
+
+docs: .venv/dev ## the site, in _docs (with Quarto if it is installed)
+	$(BIN)/python .ci/docs.py
+
+readme: .venv/dev ## README.md from nbs/index.ipynb
+	$(BIN)/python .ci/readme.py
+
+clean: ## remove what the targets above built, but not the environment in .venv, runs or data
+	rm -rf _docs _proc build dist *.egg-info nbs/sidebar.yml nbs/nbdev.yml
+	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
+
+# The environment, made once; a stamp file remembers what was installed from which settings.
+.venv/made:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit("facemask_seg needs Python 3.10 to 3.13, and $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/runtime: .venv/made $(PACKAGE)
+	@echo 'Installing facemask_seg into .venv; the first time this downloads PyTorch and takes some minutes.'
+	$(PIP) -e .
+	@touch $@
+
+.venv/dev: .venv/made $(PACKAGE)
+	@echo 'Installing facemask_seg and its development tools into .venv; the first time this takes some minutes.'
+	$(PIP) -e '.[dev]'
+	@touch $@ .venv/runtime
