@@ -13,7 +13,8 @@ from nbclient.exceptions import CellExecutionError
 import readme, stamp
 from common import name, notebooks, skipped, tool
 
-os.environ.update(OMP_NUM_THREADS='1', TQDM_DISABLE='1')
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ.update(TQDM_DISABLE='1')
 
 
 class Client(NotebookClient):
