@@ -294,7 +294,7 @@ def _pointers(picture, run, faces):
 # %% ../nbs/17_cli.ipynb #01162760
 def _add_demo(commands):
     "The `demo` sub-command."
-    p = _add(commands, 'demo', _demo, 'draw faces, train on them and look at the result, in a few minutes', '', '--out /tmp/demo')
+    p = _add(commands, 'demo', _demo, 'draw faces, train on them and look at the result, in a few minutes', '', '--out my-demo')
     p.add_argument('--out', metavar='DIR', default='demo', help='folder for everything it makes (default: %(default)s)')
     _add_device(p)
 
