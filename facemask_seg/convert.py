@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PAD', 'LAYOUTS', 'JOURNAL', 'MANIFEST', 'ARRAYS', 'atomic', 'to_rgb', 'read_photo', 'fit_square', 'unfit_square',
-           'Item', 'Layout', 'find_layout', 'find_items', 'Problem', 'Face', 'convert_item', 'in_order', 'mean_std',
-           'measure', 'PackWriter', 'pack', 'pack_drawn']
+           'Item', 'Layout', 'find_layout', 'find_items', 'Problem', 'Face', 'convert_item', 'show_progress',
+           'in_order', 'mean_std', 'measure', 'PackWriter', 'pack', 'pack_drawn']
 
 # %% ../nbs/03_convert.ipynb #a39297af
 import hashlib, io, json, math, os, re, secrets
@@ -301,6 +301,16 @@ def convert_item(
         file, _, reason = str(e).removeprefix(f'{source}{os.sep}').partition(': ')
         return Problem(file.replace(os.sep, '/'), reason.replace(f'{source}{os.sep}', ''))
 
+# %% ../nbs/03_convert.ipynb #df5d08aa
+def show_progress(
+    items:Iterable|None, # What to go through; None: the caller updates the bar
+    title:str,           # Shown before the bar
+    progress:bool=True,  # False: no bar
+    **options,           # For tqdm: `total`, `initial`, `unit`, ...
+)->tqdm:                 # The same items
+    "`items` with a progress bar that goes away at the end unless `leave=True`."
+    return tqdm(items, desc=title, **{'leave': False, **options, **({} if progress else {'disable': True})})
+
 # %% ../nbs/03_convert.ipynb #d654e1a8
 def in_order(
     f:Callable,
@@ -478,7 +488,7 @@ def _pack_all(dest, settings, items, f, workers, progress):
     writer = PackWriter(dest, settings)
     try:
         done = len(writer.entries)
-        for result in tqdm(in_order(f, items[done:], workers), total=len(items), initial=done, desc='pack', **({} if progress else {'disable': True})):
+        for result in show_progress(in_order(f, items[done:], workers), 'pack', progress, total=len(items), initial=done, leave=True):
             writer.add(result)
         return _finish(writer)
     finally: writer.close()

@@ -22,10 +22,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from .convert import Face, Item, Problem, _complete, _grey, _pack_all, atomic, find_items, find_layout, read_photo
+from .convert import Face, Item, Problem, _complete, _grey, _pack_all, atomic, find_items, find_layout, read_photo, show_progress
 from .data import FaceDataset, Packed, Stats, batches
 from .labels import CELEBAMASK, FOREGROUND
-from .loop import forward, pick_device, show_progress, train_one_epoch
+from .loop import forward, pick_device, train_one_epoch
 from .losses import LOSSES, _check, _targets
 from .metrics import ConfusionMatrix, foreground_iou, report
 from .resnet import ResNet34

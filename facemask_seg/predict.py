@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from tqdm.auto import tqdm
 
-from .convert import to_rgb, atomic, fit_square, read_photo, unfit_square
+from .convert import atomic, fit_square, read_photo, show_progress, to_rgb, unfit_square
 from .labels import Scheme, overlay
 from .loop import forward, pick_device, predict_probabilities
 from .weights import Meta, load_model
@@ -191,7 +190,7 @@ def predict_files(
     outputs, rows = _outputs(files, Path(dest)), []
     there = [p for pair in outputs for p in pair if p.exists()]
     if there and not overwrite: raise FileExistsError(f'{there[0]} is there already; choose another folder or ask to overwrite')
-    with tqdm(total=len(files), desc='predict', unit='photo', leave=False, **({} if progress else {'disable': True})) as bar:
+    with show_progress(None, 'predict', progress, total=len(files), unit='photo') as bar:
         for i in range(0, len(files), batch_size):
             rows += _predict_batch(segmenter, files[i:i+batch_size], outputs[i:i+batch_size])
             bar.update(len(files[i:i+batch_size]))
