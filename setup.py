@@ -30,9 +30,9 @@ setup(
     python_requires=f'>={cfg["min_python"]}',
     install_requires=cfg['requirements'].split(),
     extras_require={'dev': cfg['dev_requirements'].split()},
-    packages=[*find_packages(include=[cfg['lib_name'], f'{cfg["lib_name"]}.*']), f'{cfg["lib_name"]}.results'],
+    packages=[*find_packages(include=[cfg['lib_name'], f'{cfg["lib_name"]}.*']), f'{cfg["lib_name"]}.results', f'{cfg["lib_name"]}.results.rows'],
     package_dir={f'{cfg["lib_name"]}.results': 'results'},
-    package_data={f'{cfg["lib_name"]}.results': ['*.json']},
+    package_data={f'{cfg["lib_name"]}.results': ['*.json'], f'{cfg["lib_name"]}.results.rows': ['*.json']},
     entry_points={
         'console_scripts': cfg['console_scripts'].split(),
         'nbdev': f'{cfg["lib_name"]}={cfg["lib_name"]}._modidx:d',

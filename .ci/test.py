@@ -86,7 +86,7 @@ def package(copy: Path, dist: Path, site: Path) -> None:
     record('sdist and wheel build', problem(built))
     if built.returncode: return
     wheel, sdist = next(dist.glob('*.whl')), next(dist.glob('*.tar.gz'))
-    expected = {f'{cfg["lib_name"]}/results/{p.name}' for p in (copy/'results').glob('*.json')}
+    expected = {f'{cfg["lib_name"]}/{p.relative_to(copy).as_posix()}' for p in (copy/'results').rglob('*.json')}
     expected |= {p.relative_to(copy).as_posix() for p in (copy/cfg['lib_path']).rglob('*.py')}
     found = {n for n in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in n}
     record('the wheel holds the modules and the results, nothing else', '\n'.join(

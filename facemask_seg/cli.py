@@ -63,10 +63,12 @@ def _scheme(name):
 def _convert(args):
     "Photos and masks into a packed folder."
     from facemask_seg.convert import pack
-    manifest = pack(args.source, args.dest, size=args.size, scheme=_scheme(args.scheme), limit=args.limit, workers=args.workers)
+    from facemask_seg.original import pack_original
+    if args.original: manifest = pack_original(args.source, args.dest, size=args.size, limit=args.limit)
+    else: manifest = pack(args.source, args.dest, size=args.size, scheme=_scheme(args.scheme), limit=args.limit, workers=args.workers)
     for problem in manifest['problems']: _say(f'left out {problem["file"]}: {problem["reason"]}')
     print(f'{manifest["n"]} photos of {manifest["size"]} px in {args.dest}; left out: {len(manifest["problems"])}')
-    print(f'next: {NAME} train {shlex.quote(args.dest)}')
+    if not args.original: print(f'next: {NAME} train {shlex.quote(args.dest)}')
 
 # %% ../nbs/17_cli.ipynb #2b8f0b1f
 def _add_convert(commands):
@@ -75,7 +77,8 @@ def _add_convert(commands):
     p.add_argument('source', metavar='SOURCE', help='folder with CelebA-HQ-img/ and CelebAMask-HQ-mask-anno/, or images/ and labels/, or images/ and masks/')
     p.add_argument('dest', metavar='DEST', help='packed folder to make; an interrupted one is continued')
     p.add_argument('--size', type=int, default=256, help='side of the packed squares in pixels (default: %(default)s)')
-    p.add_argument('--scheme', default='eyes_lips', help='which classes: eyes_lips or foreground (default: %(default)s)')
+    p.add_argument('--scheme', default='eyes_lips', help='which classes: eyes_lips, foreground or rest_of_face (default: %(default)s)')
+    p.add_argument('--original', action='store_true', help="resize and mask as the report's system did (its scheme is foreground)")
     p.add_argument('--limit', type=int, help='only the first LIMIT photos')
     p.add_argument('--workers', type=int, help='processes (default: one per core)')
 
@@ -298,6 +301,43 @@ def _add_demo(commands):
     p.add_argument('--out', metavar='DIR', default='demo', help='folder for everything it makes (default: %(default)s)')
     _add_device(p)
 
+# %% ../nbs/17_cli.ipynb #4b29c29a
+def _list_experiments(rows):
+    "Every experiment, its question, its rows, and how many seeds of each have been run."
+    from collections import Counter
+    from facemask_seg.experiments import EXPERIMENTS
+    done = Counter(r['row'] for r in rows)
+    for name, experiment in EXPERIMENTS.items():
+        print(f'{name}: {experiment.question}')
+        for row in experiment.rows: print(f'  {row:<28}{done[row] or "none"} run')
+
+def _experiment(args):
+    "Run the rows of an experiment, then show its table; or list what there is."
+    from facemask_seg.experiments import EXPERIMENTS, markdown, read_rows, run_experiment
+    if args.list: return _list_experiments(read_rows(args.results))
+    if not (args.name and args.data): raise ValueError(f'name an experiment and --data PACKED; {NAME} experiment --list shows what there is')
+    for _ in run_experiment(args.name, args.data, args.seeds, args.missing, args.encoder, args.report_masks, args.results, device=args.device,
+                            size=args.size, epochs=args.epochs, precision=args.precision): pass
+    print(markdown(EXPERIMENTS[args.name], read_rows(args.results)))
+
+# %% ../nbs/17_cli.ipynb #3399e214
+def _add_experiment(commands):
+    "The `experiment` sub-command."
+    p = _add(commands, 'experiment', _experiment, 'run the rows of one of the course\'s experiments, or list them', '--list',
+        'four_classes --data packed --seeds 3 --missing', 'unfreezing --data packed --encoder runs/rest-of-face', 'autopsy --data packed --report-masks packed-original --epochs 2')
+    p.add_argument('name', metavar='NAME', nargs='?', help='which one')
+    p.add_argument('--list', action='store_true', help='show all experiments and how many rows of each have been run')
+    p.add_argument('--data', metavar='PACKED', help=f'folder made by {NAME} convert')
+    p.add_argument('--report-masks', metavar='PACKED', help=f'for autopsy and all_but_one: the same photos, made by {NAME} convert --original')
+    p.add_argument('--encoder', metavar='RUN', help="run folder or weights file in the place of ImageNet's weights")
+    p.add_argument('--seeds', type=int, default=1, help='how many seeds, counted from 0 (default: %(default)s)')
+    p.add_argument('--size', type=int, help='side of the squares in pixels')
+    p.add_argument('--epochs', type=int, help='passes over the training part')
+    p.add_argument('--precision', help='bf16 or fp32')
+    p.add_argument('--missing', action='store_true', help='only rows that have no result yet')
+    p.add_argument('--results', metavar='DIR', default='results', help='rows go to DIR/rows (default: %(default)s)')
+    _add_device(p)
+
 # %% ../nbs/17_cli.ipynb #7c036cfc
 def make_parser()->argparse.ArgumentParser:
     "The parser of the whole command; without a sub-command it prints its help."
@@ -306,7 +346,7 @@ def make_parser()->argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=f'{NAME} {__version__}')
     parser.set_defaults(run=lambda args: parser.print_help())
     commands = parser.add_subparsers(title='commands', metavar='COMMAND')
-    for add in _add_convert, _add_train, _add_evaluate, _add_predict, _add_demo: add(commands)
+    for add in _add_convert, _add_train, _add_evaluate, _add_predict, _add_demo, _add_experiment: add(commands)
     return parser
 
 # %% ../nbs/17_cli.ipynb #cf88935c

@@ -18,7 +18,7 @@ from torch import nn
 from .convert import show_progress
 from .data import Stats, normalize
 from .labels import Scheme
-from .metrics import ConfusionMatrix, foreground_iou, report
+from .metrics import ConfusionMatrix, by_photo, foreground_iou, report
 
 # %% ../nbs/09_loop.ipynb #b1bb9c56
 def pick_device(
@@ -163,17 +163,18 @@ def evaluate(
     precision:str='fp32',    # 'fp32' or 'bf16'
     loss:Callable|None=None, # `loss(logits, masks)` to report as well
     progress:bool=True,      # Show a progress bar
-)->dict:                     # `metrics.report` over all photos, and 'loss', the mean per photo (None without `loss`)
+)->dict:                     # `metrics.report` over all photos, 'loss' (mean per photo, None without `loss`), and 'by_photo': what a bootstrap needs
     "Score a model on all `batches` together. Raises `FloatingPointError` for a loss that is not finite, `ValueError` for no photos."
     model.to(device, memory_format=torch.channels_last).eval()
-    cm, foreground, log = ConfusionMatrix(scheme.n_classes), [], loss_log(device)
+    cm, foreground, counts, log = ConfusionMatrix(scheme.n_classes), [], [], loss_log(device)
     for photos, masks in show_progress(batches, 'evaluate', progress):
         masks = masks.to(device, non_blocking=True)
         logits = forward(model, photos, stats=stats, device=device, precision=precision)
         p = predict_probabilities(logits)
-        cm.update(p.argmax(1), masks)
+        cm.update(p.argmax(1), masks); counts.append(by_photo(p.argmax(1), masks, scheme.n_classes))
         foreground.append(foreground_iou(p[:, 1:].sum(1) > .5, masks > 0))
         if loss is not None: log.add(loss(logits, masks), len(photos))
     if not foreground: raise ValueError('there are no photos to evaluate')
     log.look()
-    return report(cm, scheme, torch.cat(foreground)) | {'loss': None if loss is None else log.mean}
+    photos = {'foreground_iou': [round(v, 5) for v in torch.cat(foreground).tolist()], 'counts': torch.cat(counts).tolist()}
+    return report(cm, scheme, torch.cat(foreground)) | {'loss': None if loss is None else log.mean, 'by_photo': photos}

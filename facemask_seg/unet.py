@@ -114,11 +114,12 @@ class ResNet34UNet(nn.Module):
         return stages | {f'decoder{i}': (b,) for i, b in enumerate(self.decoder.blocks, 1)} | {'head': (self.head,)}
 
     def set_freeze(self,
-        policy:str, # 'none', 'encoder' or 'early'
+        policy:str,             # 'none', 'encoder' or 'early'
+        update_stats:bool=False, # Let batch norms in frozen parts go on adapting their statistics to the photos
     )->None:
         "Freeze these parts and train all others, from now on. Raises `ValueError` for an unknown policy."
         if policy not in FREEZE: raise ValueError(f'unknown freeze policy {policy!r}: choose from {", ".join(FREEZE)}')
-        self.freeze = policy
+        self.freeze, self.update_stats = policy, update_stats
         for name, modules in self.parts().items():
             for m in modules: m.requires_grad_(name not in FREEZE[policy])
         self.train(self.training)
@@ -126,11 +127,11 @@ class ResNet34UNet(nn.Module):
     def train(self,
         mode:bool=True, # False: evaluation
     )->'ResNet34UNet':
-        "As in any module, but frozen parts stay in evaluation mode, so that their batch norms keep their statistics."
+        "As in any module, but frozen parts stay in evaluation mode, so that their batch norms keep their statistics (unless `update_stats`)."
         super().train(mode)
         parts = self.parts()
         for name in FREEZE[self.freeze]:
-            for m in parts[name]: m.eval()
+            for m in parts[name]: m.train(mode and self.update_stats)
         return self
 
 # %% ../nbs/07_unet.ipynb #4969796b
