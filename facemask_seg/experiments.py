@@ -41,7 +41,7 @@ ONE_CLASS = replace(BASELINE, scheme=FOREGROUND)
 COMMON = replace(ORIGINAL, decoder='unet', masks='report', epochs=6)
 
 # %% ../nbs/14_experiments.ipynb #55bb2e0b
-MENDED = replace(COMMON, loss='bce_with_logits', masks='data', colors='rgb', batch_size=16, shuffle=True)
+MENDED = replace(COMMON, loss='dice', masks='data', colors='rgb', batch_size=4, shuffle=True)
 
 AUTOPSY = {
     'original': Experiment('What did the report\'s system really score?', 'foreground_iou', {
@@ -55,7 +55,7 @@ AUTOPSY = {
         'sigmoid': replace(COMMON, sigmoid=True),
         'rgb': replace(COMMON, colors='rgb'),
         'true_masks': replace(COMMON, masks='data'),
-        'batch_of_16': replace(COMMON, batch_size=16),
+        'batch_of_4': replace(COMMON, batch_size=4),
         'shuffled': replace(COMMON, shuffle=True),
         'constant_rate': replace(COMMON, schedule='constant'),
         'common_pretrained': replace(COMMON, weights='imagenet'),
@@ -301,12 +301,14 @@ def draw_experiment(
     experiment:Experiment,
     rows:list[dict], # From `read_rows`
 )->Figure:
-    "One line per recipe: each seed a dot, their mean a bar; a dashed line for the reference."
+    "One line per recipe: each seed a dot, their mean a bar; a dashed line for the reference. Never less than 0.1 wide, so that little looks little."
     lines = summarize(experiment, rows)
     fig = Figure(figsize=(7, .8 + .3 * len(lines)), layout='constrained'); ax = fig.subplots()
     for y, l in enumerate(lines):
         ax.plot(l['each'], [y] * len(l['each']), 'o', color='#0072b2', alpha=.6); ax.plot([np.mean(l['each'])] * 2, [y - .3, y + .3], color='black')
         if l['row'] == experiment.base: ax.axvline(np.mean(l['each']), color='#9aa5b1', ls='--', zorder=0)
     ax.set(yticks=range(len(lines)), yticklabels=[l['row'] for l in lines], xlabel={'miou': 'mIoU', 'foreground_iou': 'foreground IoU'}[experiment.figure] + ', test')
-    ax.invert_yaxis()
+    values = [v for l in lines for v in l['each']] or [0.]
+    middle, half = (min(values) + max(values)) / 2, max(.05, .55 * (max(values) - min(values)))
+    ax.set_xlim(middle - half, middle + half); ax.invert_yaxis()
     return fig
