@@ -32,7 +32,9 @@ class Experiment:
     rows:dict[str, Recipe|OriginalRecipe]  # By name; the first is the reference
 
     @property
-    def base(self)->str: return next(iter(self.rows))
+    def base(self)->str:
+        "The name of the reference."
+        return next(iter(self.rows))
 
 # %% ../nbs/14_experiments.ipynb #2acd8f4e
 BASELINE = replace(DEFAULT, augment='flip', batch_size=16, epochs=6)
@@ -200,8 +202,8 @@ def read_rows(
     return rows
 
 # %% ../nbs/14_experiments.ipynb #7e390888
-def protocol(row:dict)->tuple: # Size, epochs, data, and the encoder for those that have one
-    "What rows that are compared must share."
+def protocol(row:dict)->tuple: # Size, epochs and fingerprint of the data
+    "What rows that are compared must share, besides the encoder where there is one."
     return row['size'], row['recipe']['epochs'], row['data']['fingerprint']
 
 def rows_of(

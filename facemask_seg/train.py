@@ -15,7 +15,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -246,7 +246,9 @@ def train_batches(run:Run):
     data, size = run.parts['train'], run.recipe.batch_size
     return batches(data, size, shuffle=True, epoch=run.epoch, workers=run.workers, drop_last=len(data) % size == 1 and len(data) > size)
 
-def loss_of(recipe:Recipe): return (LOSSES | MISTAKES)[recipe.loss]
+def loss_of(recipe:Recipe)->Callable: # From logits (N,C,H,W) and masks (N,H,W) to a scalar
+    "The recipe's loss."
+    return (LOSSES | MISTAKES)[recipe.loss]
 
 def score_part(run:Run, part:str, model:nn.Module)->dict:
     "`loop.evaluate` of `model` on one part."
