@@ -63,8 +63,9 @@ def _scheme(name):
 def _convert(args):
     "Photos and masks into a packed folder."
     from facemask_seg.convert import pack
-    from facemask_seg.original import pack_original
-    if args.original: manifest = pack_original(args.source, args.dest, size=args.size, limit=args.limit)
+    if args.original:
+        from facemask_seg.original import pack_original
+        manifest = pack_original(args.source, args.dest, size=args.size, limit=args.limit)
     else: manifest = pack(args.source, args.dest, size=args.size, scheme=_scheme(args.scheme), limit=args.limit, workers=args.workers)
     for problem in manifest['problems']: _say(f'left out {problem["file"]}: {problem["reason"]}')
     print(f'{manifest["n"]} photos of {manifest["size"]} px in {args.dest}; left out: {len(manifest["problems"])}')

@@ -18,7 +18,7 @@ from torch import nn
 from .convert import show_progress
 from .data import Stats, normalize
 from .labels import Scheme
-from .metrics import ConfusionMatrix, by_photo, foreground_iou, report
+from .metrics import ConfusionMatrix, by_photo, foreground_iou, photo_record, report
 
 # %% ../nbs/09_loop.ipynb #b1bb9c56
 def pick_device(
@@ -176,5 +176,4 @@ def evaluate(
         if loss is not None: log.add(loss(logits, masks), len(photos))
     if not foreground: raise ValueError('there are no photos to evaluate')
     log.look()
-    photos = {'foreground_iou': [round(v, 5) for v in torch.cat(foreground).tolist()], 'counts': torch.cat(counts).tolist()}
-    return report(cm, scheme, torch.cat(foreground)) | {'loss': None if loss is None else log.mean, 'by_photo': photos}
+    return report(cm, scheme, torch.cat(foreground)) | {'loss': None if loss is None else log.mean, 'by_photo': photo_record(foreground, counts)}

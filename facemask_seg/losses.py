@@ -30,15 +30,19 @@ def _targets(logits, mask):
     return F.one_hot(mask, logits.shape[1]).permute(0, 3, 1, 2).to(logits.dtype)
 
 # %% ../nbs/08_losses.ipynb #965d59ca
+def _bce(p, mask):
+    "Binary cross-entropy of probabilities (N,C,H,W), outside of autocast."
+    device = p.device.type
+    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+        return F.binary_cross_entropy(p, _targets(p, mask))
+
 def bce(
     logits:torch.Tensor, # Scores before the sigmoid, (N,C,H,W)
     mask:torch.Tensor,   # Class ids, (N,H,W); with C=1 anything above 0 is foreground
 )->torch.Tensor:         # Scalar, mean over pixels and channels
     "Binary cross-entropy of probabilities: a sigmoid, then a logarithm. Saturates; see `bce_with_logits`."
     logits, mask = _check(logits, mask)
-    device = logits.device.type
-    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
-        return F.binary_cross_entropy(logits.sigmoid(), _targets(logits, mask))
+    return _bce(logits.sigmoid(), mask)
 
 # %% ../nbs/08_losses.ipynb #5a1540ec
 def bce_with_logits(
@@ -86,8 +90,8 @@ def bce_low_precision(
     mask:torch.Tensor,   # Class ids, (N,H,W); with C=1 anything above 0 is foreground
 )->torch.Tensor:         # Scalar, mean over pixels and channels
     "A mistake: `bce` of a sigmoid in the precision of the logits. In bfloat16 it is exactly 1 from a logit of about 6."
-    p, (_, mask) = logits.sigmoid().float(), _check(logits, mask)
-    with torch.autocast(logits.device.type, enabled=False): return F.binary_cross_entropy(p, _targets(p, mask))
+    _, mask = _check(logits, mask)
+    return _bce(logits.sigmoid().float(), mask)
 
 def double_sigmoid(
     logits:torch.Tensor, # Scores before the sigmoid, (N,C,H,W)

@@ -27,9 +27,9 @@ from .data import RAW, FaceDataset, Packed, Stats, batches
 from .labels import CELEBAMASK, FOREGROUND
 from .loop import forward, pick_device, train_one_epoch
 from .losses import LOSSES, _check, _targets
-from .metrics import ConfusionMatrix, by_photo, foreground_iou, report
+from .metrics import ConfusionMatrix, by_photo, foreground_iou, photo_record, report
 from .resnet import ResNet34
-from .train import check_fingerprint, device_name, versions, write_history, write_json
+from .train import can_fuse, check_fingerprint, device_name, versions, write_history, write_json
 from .unet import ResNet34UNet
 from .weights import Meta, open_weights, read_meta, save_model
 
@@ -273,7 +273,7 @@ def make_original(
 
 def original_optimizer(model:nn.Module)->torch.optim.SGD:
     "SGD as in the report: 3e-3, Nesterov momentum 0.8, weight decay 3e-4."
-    return torch.optim.SGD(model.parameters(), lr=LR, momentum=.8, nesterov=True, weight_decay=3e-4, fused=next(model.parameters()).device.type in ('cpu', 'cuda'))
+    return torch.optim.SGD(model.parameters(), lr=LR, momentum=.8, nesterov=True, weight_decay=3e-4, fused=can_fuse(model))
 
 # %% ../nbs/13_original.ipynb #26572d3e
 @torch.no_grad()
@@ -297,8 +297,7 @@ def evaluate_original(
     if not ious: raise ValueError('there are no photos to evaluate')
     iou, pixels = torch.cat(ious), cm.matrix.sum(0)
     return report(cm, FOREGROUND, iou) | {'original_score': torch.cat(columns).double().mean().item(),
-        'marked': (pixels[1] / pixels.sum()).item(), 
-        'by_photo': {'foreground_iou': [round(v, 5) for v in iou.tolist()], 'counts': torch.cat(counts).tolist()}}
+        'marked': (pixels[1] / pixels.sum()).item(), 'by_photo': photo_record(ious, counts)}
 
 # %% ../nbs/13_original.ipynb #dde478b2
 @dataclass
