@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['PAD', 'LAYOUTS', 'JOURNAL', 'MANIFEST', 'ARRAYS', 'atomic', 'to_rgb', 'read_photo', 'fit_square', 'unfit_square',
-           'Item', 'Layout', 'find_layout', 'find_items', 'Problem', 'Face', 'convert_item', 'show_progress',
-           'in_order', 'mean_std', 'measure', 'PackWriter', 'pack', 'pack_drawn']
+           'Item', 'read_channel', 'Layout', 'find_layout', 'find_items', 'Problem', 'Face', 'check_item',
+           'convert_item', 'show_progress', 'in_order', 'mean_std', 'measure', 'PackWriter', 'pack_items', 'pack',
+           'pack_drawn']
 
 # %% ../nbs/03_convert.ipynb #a39297af
 import hashlib, io, json, math, os, re, secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -184,8 +185,10 @@ def _celebamask_items(root):
     return [Item(*photos.get(n, (n, ())), tuple(parts.get(n, ()))) for n in {**photos, **parts}]
 
 # %% ../nbs/03_convert.ipynb #801dbca3
-def _grey(path):
-    "An image of one channel as (H, W) uint8: ids stay what they are, RGB must be grey."
+def read_channel(
+    path:Path, # Grey, with a palette, or RGB with three equal channels
+)->np.ndarray: # (H,W) uint8
+    "A mask's values as they are in the file; of a palette, the indices. Raises `ValueError` for a mask with colours or more than 8 bits."
     image = _decode(path)
     if image.mode == '1': image = image.convert('L')
     values = np.asarray(image)
@@ -198,13 +201,13 @@ def _grey(path):
 # %% ../nbs/03_convert.ipynb #74d861b9
 def _read_labels(paths, scheme):
     "Class ids from a file of source labels."
-    ids = _grey(paths[0])
+    ids = read_channel(paths[0])
     try: return scheme.from_source(ids)
     except ValueError as e: raise ValueError(f'{paths[0]}: {e}') from e
 
 def _read_binary(paths, scheme):
     "Class ids 0 and 1 from a file of 0 and 255 (or 0 and 1)."
-    values = _grey(paths[0])
+    values = read_channel(paths[0])
     if 1 < values.max() < 128: raise ValueError(
         f'{paths[0]}: a 0/255 mask cannot have a largest value of {values.max()}; if these are label ids, call the folder labels')
     return (values >= (128 if values.max() > 1 else 1)).astype(np.uint8)
@@ -271,8 +274,11 @@ class Face(NamedTuple):
     mask:np.ndarray  # (size, size) uint8
     sizes:tuple      # Width and height of the photo's file, then of the mask's
 
-def _complete(item, layout):
-    "Refuse a face whose photo or mask is missing or ambiguous."
+def check_item(
+    item:Item,
+    layout:str, # A key of `LAYOUTS`
+)->None:
+    "Raises `ValueError` for a face whose photo or mask is missing or ambiguous."
     photos, masks = LAYOUTS[layout].folders
     if not item.photos: raise ValueError(f'{item.masks[0]}: no photo in {photos}/ belongs to it')
     if not item.masks: raise ValueError(f'{item.photos[0]}: no mask in {masks}/ belongs to it')
@@ -289,7 +295,7 @@ def convert_item(
 )->Face|Problem:
     "Read, check and fit one face; whatever is wrong with its files becomes a `Problem`."
     try:
-        _complete(item, layout)
+        check_item(item, layout)
         photo = read_photo(source/item.photos[0])
         ids = LAYOUTS[layout].read([source/m for m in item.masks], scheme)
         (w, h), (mh, mw) = photo.size, ids.shape
@@ -483,12 +489,19 @@ def _finish(
     return manifest
 
 # %% ../nbs/03_convert.ipynb #cc49d836
-def _pack_all(dest, settings, items, f, workers, progress):
-    "Convert what a writer for `dest` has not done yet, and finish."
+def pack_items(
+    dest:str|os.PathLike, # The packed folder to make
+    settings:dict,        # What it is made of, for the manifest: size, scheme, source
+    items:Sequence,       # What to convert
+    convert:Callable,     # An item to a `Face` or a `Problem`
+    workers:int|None,     # Threads; None: one per core
+    progress:bool,        # Show a progress bar
+)->dict:                  # The manifest
+    "Convert what a writer for `dest` has not done yet, and finish. Raises `FileExistsError` when `dest` is finished."
     writer = PackWriter(dest, settings)
     try:
         done = len(writer.entries)
-        for result in show_progress(in_order(f, items[done:], workers), 'pack', progress, total=len(items), initial=done, leave=True):
+        for result in show_progress(in_order(convert, items[done:], workers), 'pack', progress, total=len(items), initial=done, leave=True):
             writer.add(result)
         return _finish(writer)
     finally: writer.close()
@@ -511,7 +524,7 @@ def pack(
     items = find_items(source, layout)[:limit]
     listing = hashlib.sha256(json.dumps(items).encode()).hexdigest()
     settings = dict(size=size, scheme=scheme.to_dict(), source=dict(layout=layout, faces=len(items), listing=listing))
-    return _pack_all(dest, settings, items, partial(convert_item, source=source, layout=layout, size=size, scheme=scheme), workers, progress)
+    return pack_items(dest, settings, items, partial(convert_item, source=source, layout=layout, size=size, scheme=scheme), workers, progress)
 
 # %% ../nbs/03_convert.ipynb #350fbefa
 def _draw_item(i, seed, size, scheme):
@@ -529,4 +542,4 @@ def pack_drawn(
     "Drawn faces straight into a packed folder, the same that `draw_faces` gives."
     if n < 1: raise ValueError(f'at least one face is needed, got n={n}')
     settings = dict(size=size, scheme=scheme.to_dict(), source=dict(layout='drawn', faces=n, seed=seed))
-    return _pack_all(dest, settings, range(n), partial(_draw_item, seed=seed, size=size, scheme=scheme), None, progress)
+    return pack_items(dest, settings, range(n), partial(_draw_item, seed=seed, size=size, scheme=scheme), None, progress)

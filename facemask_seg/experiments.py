@@ -222,7 +222,7 @@ def rows_of(
     mine = [r for r in rows if r['row'] in experiment.rows]
     encoders = {r['encoder'] for r in mine} - {None}
     sets = [[r for r in mine if protocol(r) == p and r['encoder'] in (None, e)] for p in {protocol(r) for r in mine} for e in encoders or {None}]
-    best = max(sets, key=lambda s: (len({r['row'] for r in s}), s[0]['size'] if s else 0, len(s)), default=[])
+    best = max(sets, key=lambda s: (len({r['row'] for r in s}), *(protocol(s[0])[:2] if s else (0, 0)), len(s)), default=[])
     named = {name: sorted((r for r in best if r['row'] == name), key=lambda r: r['seed']) for name in experiment.rows}
     return {name: found for name, found in named.items() if found}
 

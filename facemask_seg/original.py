@@ -12,7 +12,7 @@ __all__ = ['PARTS', 'UPS', 'MIXES', 'LR', 'EPS', 'ORIGINAL_LOSSES', 'ORIGINAL', 
 # %% ../nbs/13_original.ipynb #3f041805
 import hashlib, json, time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial, reduce
 from pathlib import Path
 
@@ -22,14 +22,14 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from .convert import Face, Item, Problem, _complete, _grey, _pack_all, atomic, find_items, find_layout, read_photo, show_progress
+from .convert import Face, Item, Problem, atomic, check_item, find_items, find_layout, pack_items, read_channel, read_photo, show_progress
 from .data import RAW, FaceDataset, Packed, Stats, batches
 from .labels import CELEBAMASK, FOREGROUND
 from .loop import forward, pick_device, train_one_epoch
-from .losses import LOSSES, _check, _targets
+from .losses import LOSSES, check_batch, channel_targets
 from .metrics import ConfusionMatrix, by_photo, foreground_iou, photo_record, report
 from .resnet import ResNet34
-from .train import can_fuse, check_fingerprint, device_name, versions, write_history, write_json
+from .train import Settings, can_fuse, check_fingerprint, device_name, open_run, versions, write_history, write_json
 from .unet import ResNet34UNet
 from .weights import Meta, open_weights, read_meta, save_model
 
@@ -63,15 +63,15 @@ def part_masks(
 )->dict[str, np.ndarray]: # 0/255 uint8 by part name, only of parts that are there
     "The wanted parts of one face. A label mask is taken apart again; a part without a pixel is missing there."
     if layout == 'labels':
-        ids = _grey(source/item.masks[0])
+        ids = read_channel(source/item.masks[0])
         return {p: np.where(ids == CELEBAMASK[p], np.uint8(255), np.uint8(0)) for p in PARTS if (ids == CELEBAMASK[p]).any()}
     files = {Path(m).stem.split('_', 1)[1]: source/m for m in item.masks}
-    return {p: _grey(files[p]) for p in PARTS if p in files}
+    return {p: read_channel(files[p]) for p in PARTS if p in files}
 
 def _original_item(item, source, layout, size):
     "One face as the script converted it, or the `Problem` with it."
     try:
-        _complete(item, layout)
+        check_item(item, layout)
         photo, parts = read_photo(source/item.photos[0]), part_masks(item, source, layout)
         height, width = next((m.shape for m in parts.values()), (photo.height, photo.width))
         return Face(item.name, bilinear(np.asarray(photo), size), original_masks(parts, size), (*photo.size, width, height))
@@ -91,7 +91,7 @@ def pack_original(
     items = find_items(source, layout)[:limit]
     listing = hashlib.sha256(json.dumps(items).encode()).hexdigest()
     settings = dict(size=size, scheme=FOREGROUND.to_dict(), source=dict(layout=f'original, from {layout}', faces=len(items), listing=listing))
-    return _pack_all(dest, settings, items, partial(_original_item, source=source, layout=layout, size=size), None, progress)
+    return pack_items(dest, settings, items, partial(_original_item, source=source, layout=layout, size=size), None, progress)
 
 # %% ../nbs/13_original.ipynb #0aa80b8e
 class OriginalDataset(FaceDataset):
@@ -185,9 +185,9 @@ def original_dice(
     mask:torch.Tensor,    # Class ids, (N,H,W); anything above 0 is foreground
 )->torch.Tensor:          # Scalar below 1; -1 is as low as it gets on this side of the pole
     "The report's Dice: 1 - (2I + 1)/(I + T + 1), I the sum of outputs on the foreground, T its size. The background is nowhere in it."
-    outputs, mask = _check(outputs, mask)
+    outputs, mask = check_batch(outputs, mask)
     if outputs.shape[1] != 1: raise ValueError(f'the original has one output channel, got {outputs.shape[1]}')
-    p, t = outputs.flatten(), _targets(outputs, mask).flatten()
+    p, t = outputs.flatten(), channel_targets(outputs, mask).flatten()
     intersection = (p * t).sum()
     a_sum, b_sum = (t * p).sum(), (t * t).sum()
     return 1 - (2 * intersection + 1) / (a_sum + b_sum + 1)
@@ -210,8 +210,8 @@ def original_columns(
     mask:torch.Tensor,    # (N,H,W); anything above 0 is foreground
 )->torch.Tensor:          # (N,W) float32, any numbers
     "What the report's `get_IoU` has before its mean: one value for each column. Raises `ValueError` for shapes that do not belong together."
-    outputs, mask = _check(outputs, mask)
-    out, labels = outputs.int(), _targets(outputs, mask).int()
+    outputs, mask = check_batch(outputs, mask)
+    out, labels = outputs.int(), channel_targets(outputs, mask).int()
     intersection = (out & labels).float().sum((1, 2))
     union = (out | labels).float().sum((1, 2))
     return (intersection + EPS) / (union + EPS)
@@ -227,7 +227,7 @@ def original_score(
 ORIGINAL_LOSSES = {'original_dice': original_dice} | {k: LOSSES[k] for k in ('dice', 'bce', 'bce_with_logits')}
 
 @dataclass(frozen=True)
-class OriginalRecipe:
+class OriginalRecipe(Settings):
     "The original's choices, each of which can be mended. Raises `ValueError` for one that makes no sense."
     weights:str|None=None      # The encoder's start: None, 'imagenet' (as in the original), or a file
     freeze_encoder:bool=False  # No gradients for the encoder (its first version)
@@ -366,25 +366,12 @@ def original_epoch(run:OriginalRun)->dict: # The new line of the history
     return row
 
 # %% ../nbs/13_original.ipynb #413f97c8
-def _open_original(path, recipe, fingerprint):
-    "The result of a finished run; an error unless the folder is new or this recipe's on these data."
-    mine, result = path/'recipe.json', path/'result.json'
-    if not mine.exists():
-        if path.exists() and (not path.is_dir() or any(path.iterdir())): raise FileExistsError(f'{path}: is there and is not a run; choose another run folder')
-        write_json(mine, asdict(recipe))
-    there, here = json.loads(mine.read_text()), asdict(recipe)
-    other = [f'{k} is {there.get(k)!r} there, {v!r} here' for k, v in here.items() if there.get(k) != v]
-    if other: raise ValueError(f'{path}: holds a run with another recipe: ' + '; '.join(other))
-    done = json.loads(result.read_text()) if result.exists() else None
-    if done: check_fingerprint(path, done['data']['fingerprint'], fingerprint)
-    return done
-
 def finish_original(run:OriginalRun)->dict: # The result
     "Write the last weights and the result, and remove what only resuming needed."
     recipe, test, bare, sizes = run.recipe, run.score(), run.score(RAW), {k: len(v) for k, v in run.parts.items()}
     scores = 'miou', 'foreground_iou', 'original_score', 'marked'
-    save_model(run.path/'last.safetensors', run.model, Meta(FOREGROUND, run.stats, run.packed.size, asdict(recipe)))
-    result = {'recipe': asdict(recipe), 'seed': recipe.seed, 'device': device_name(run.device), 'precision': recipe.precision, 'versions': versions(),
+    save_model(run.path/'last.safetensors', run.model, Meta(FOREGROUND, run.stats, run.packed.size, recipe.to_dict()))
+    result = {'recipe': recipe.to_dict(), 'seed': recipe.seed, 'device': device_name(run.device), 'precision': recipe.precision, 'versions': versions(),
               'seconds': round(run.seconds, 1), 'photos_per_second': round(recipe.epochs * sizes['train'] / run.seconds, 1),
               'data': {'fingerprint': run.packed.fingerprint, 'n': len(run.packed), 'size': run.packed.size, 'split': sizes},
               'test': test, 'not_normalised': {k: bare[k] for k in scores},
@@ -408,8 +395,8 @@ def train_original(
         f"{data}: is packed at {packed.size} px, the original's decoder takes 256; pack again, or mend it with decoder='unet'")
     if (recipe.masks == 'report') != (report_masks is not None): raise ValueError(
         f"recipe: masks is {recipe.masks!r}, and report_masks is {report_masks}; 'report' wants a folder from pack_original, 'data' wants none")
-    done = _open_original(path, recipe, packed.fingerprint)
-    if done: return done
+    done = open_run(path, recipe, packed.fingerprint)
+    if done is not None: return done
     run = start_original(recipe, packed, path, pick_device(str(device)), progress, report_masks and Packed(report_masks))
     while len(run.history) < recipe.epochs:
         row = original_epoch(run)
@@ -426,8 +413,8 @@ def load_original(
     path = Path(run_or_weights)
     path = path/'last.safetensors' if path.is_dir() else path
     meta = read_meta(path)
-    try: recipe = OriginalRecipe(**meta.recipe)
-    except TypeError: raise ValueError(f'{path}: not trained by train_original; use load_model') from None
+    try: recipe = OriginalRecipe.from_dict(meta.recipe)
+    except ValueError: raise ValueError(f'{path}: not trained by train_original; use load_model') from None
     model = make_original(recipe, device, start=False)
     with open_weights(path) as f: model.load_state_dict({k: f.get_tensor(k) for k in f.keys()})
     return model.eval(), meta
