@@ -4,22 +4,25 @@
 
 # %% auto #0
 __all__ = ['FIGURES', 'BASELINE', 'PRETRAINED', 'ONE_CLASS', 'COMMON', 'MENDED', 'AUTOPSY', 'IDEAS', 'EXPERIMENTS', 'Experiment',
-           'prepare', 'encoder_name', 'photo_size', 'row_file', 'run_row', 'run_experiment', 'results_folder',
-           'read_rows', 'protocol', 'rows_of', 'resampled', 'compare', 'verdict', 'summarize', 'heading', 'markdown',
-           'draw_experiment']
+           'prepare', 'encoder_name', 'photo_size', 'row_file', 'run_row', 'Blind', 'blind_file', 'run_blind',
+           'run_experiment', 'results_folder', 'read_rows', 'protocol', 'rows_of', 'resampled', 'compare', 'verdict',
+           'summarize', 'heading', 'control', 'markdown', 'draw_experiment']
 
 # %% ../nbs/14_experiments.ipynb #621341e1
-import json, shutil
+import json, math, shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
+from torch import nn
 
 import facemask_seg
-from .data import Packed
+from .data import IMAGENET, FaceDataset, Packed, batches, split
 from .labels import EYES_LIPS, FOREGROUND
+from .loop import evaluate
 from .original import ORIGINAL, OriginalRecipe, train_original
 from .train import DEFAULT, Recipe, fit, write_json
 from .weights import read_meta
@@ -43,15 +46,18 @@ class Experiment:
 BASELINE = replace(DEFAULT, augment='flip', batch_size=16, epochs=6)
 PRETRAINED = replace(BASELINE, weights='imagenet')
 ONE_CLASS = replace(BASELINE, scheme=FOREGROUND)
-COMMON = replace(ORIGINAL, decoder='unet', masks='report', epochs=6)
-
-# %% ../nbs/14_experiments.ipynb #55bb2e0b
+COMMON = replace(ORIGINAL, decoder='unet', masks='report', epochs=5)
 MENDED = replace(COMMON, loss='dice', masks='data', colors='rgb', batch_size=4, shuffle=True)
 
+# %% ../nbs/14_experiments.ipynb #55bb2e0b
 AUTOPSY = {
     'original': Experiment('What did the report\'s system really score?', 'foreground_iou', {
         'original': ORIGINAL,
         'original_pretrained': replace(ORIGINAL, weights='imagenet')}),
+    'one_line': Experiment('And with a single line mended, at its own size?', 'foreground_iou', {
+        'original': ORIGINAL,
+        'original_proper_dice': replace(ORIGINAL, loss='dice'),
+        'original_unet': replace(ORIGINAL, decoder='unet')}),
     'autopsy': Experiment('Which part of the original held it back?', 'foreground_iou', {
         'common': COMMON,
         'proper_dice': replace(COMMON, loss='dice'),
@@ -63,8 +69,11 @@ AUTOPSY = {
         'batch_of_4': replace(COMMON, batch_size=4),
         'shuffled': replace(COMMON, shuffle=True),
         'constant_rate': replace(COMMON, schedule='constant'),
+        'common_pretrained': replace(COMMON, weights='imagenet')}),
+    'autopsy_pretrained': Experiment('And what mattered to an encoder with a past?', 'foreground_iou', {
         'common_pretrained': replace(COMMON, weights='imagenet'),
-        'common_frozen': replace(COMMON, weights='imagenet', freeze_encoder=True)}),
+        'common_frozen': replace(COMMON, weights='imagenet', freeze_encoder=True),
+        'common_rgb': replace(COMMON, weights='imagenet', colors='rgb')}),
     'all_but_one': Experiment('With everything mended: what does each mistake cost alone?', 'foreground_iou', {
         'mended': MENDED,
         'mended_but_loss': replace(MENDED, loss='original_dice'),
@@ -72,6 +81,9 @@ AUTOPSY = {
         'mended_but_colors': replace(MENDED, colors='bgr'),
         'mended_but_batch': replace(MENDED, batch_size=1),
         'mended_but_order': replace(MENDED, shuffle=False)}),
+    'relapse': Experiment('Everything mended, then the loss put back: does it see the photo?', 'foreground_iou', {
+        'mended': MENDED,
+        'mended_but_loss': replace(MENDED, loss='original_dice')}),
 }
 
 # %% ../nbs/14_experiments.ipynb #36aca8d8
@@ -115,10 +127,11 @@ EXPERIMENTS = AUTOPSY | IDEAS
 def prepare(
     recipe:Recipe|OriginalRecipe,
     encoder:str|Path|None=None, # Weights in the place of ImageNet's
-    **choices,                  # size, epochs, seed, precision; None leaves a field as it is, and so does a recipe that has no such field
+    **choices,                  # size, epochs, seed, precision; None leaves a field as it is, and so does a recipe that has no such field, or whose point is its precision
 )->Recipe|OriginalRecipe:
     "A row of the registry as it will be run."
     wanted = {k: v for k, v in choices.items() if v is not None and hasattr(recipe, k)}
+    if recipe.precision != type(recipe)().precision: wanted.pop('precision', None)
     return replace(recipe, **wanted, **({'weights': str(encoder)} if encoder and recipe.weights else {}))
 
 # %% ../nbs/14_experiments.ipynb #2678bdf3
@@ -170,7 +183,49 @@ def run_row(
     shutil.rmtree(folder)
     return row
 
-# %% ../nbs/14_experiments.ipynb #e4da8ef7
+# %% ../nbs/14_experiments.ipynb #a3115bb7
+class Blind(nn.Module):
+    "A network that never looks: the same logits for every photo."
+    def __init__(self,
+        shares:torch.Tensor, # (n_classes,H,W): how often each class is at each pixel, 0..1
+        threshold:float=.5,  # Share of foreground from which a pixel is marked, 0..1 exclusive
+    ):
+        super().__init__()
+        logits = shares.clamp(min=1e-6).log()
+        logits[0] += math.log(threshold / (1 - threshold))
+        self.register_buffer('logits', logits[None])
+
+    def forward(self,
+        x:torch.Tensor, # (N,3,H,W)
+    )->torch.Tensor:    # (N,n_classes,H,W)
+        "Logits, the same N times."
+        return self.logits.expand(len(x), -1, -1, -1)
+
+def blind_file(
+    packed:Packed,
+)->str:
+    "The file name of the control for these faces."
+    return f'blind-{packed.size}px-{packed.fingerprint[:8]}.json'
+
+def run_blind(
+    data:str|Path,              # A packed folder
+    results:str|Path='results', # The row goes to its folder `rows`
+)->dict:                        # What was written
+    "Score the best mask that never looks at a photo, and keep it as a row."
+    packed = Packed(data)
+    parts, masks = split(len(packed)), torch.from_numpy(np.array(packed.masks))
+    shares = torch.stack([(masks[parts['train']] == c).float().mean(0) for c in range(packed.scheme.n_classes)])
+    score = lambda part, threshold: evaluate(Blind(shares, threshold), batches(FaceDataset(packed, part), 20), packed.scheme, stats=IMAGENET, device='cpu', progress=False)
+    threshold = max(np.linspace(.1, .9, 17).tolist(), key=lambda t: score(parts['train'][::10], t)['foreground_iou'])
+    test = score(parts['test'], threshold)
+    row = {'row': 'blind', 'size': packed.size, 'encoder': None, 'recipe': {'epochs': 0, 'threshold': threshold}, 'seed': 0, 'device': 'cpu',
+           'data': {'fingerprint': packed.fingerprint, 'n': len(packed), 'size': packed.size, 'split': {k: len(v) for k, v in parts.items()}},
+           'test': test, **{k: test[k] for k in ('miou', 'iou', 'f1', 'foreground_iou', 'n')}}
+    (Path(results)/'rows').mkdir(parents=True, exist_ok=True)
+    write_json(Path(results)/'rows'/blind_file(packed), row)
+    return row
+
+# %% ../nbs/14_experiments.ipynb #0aa99f22
 def run_experiment(
     name:str,                        # A key of `EXPERIMENTS`
     data:str|Path,                   # A packed folder
@@ -186,6 +241,7 @@ def run_experiment(
 )->Iterator[dict]:                   # The rows, one by one, as they end
     "Run the rows of an experiment. Raises `ValueError` for a name that there is not."
     if name not in EXPERIMENTS: raise ValueError(f'no experiment is called {name!r}; there are {", ".join(EXPERIMENTS)}')
+    if not (Path(results)/'rows'/blind_file(Packed(data))).exists(): run_blind(data, results)
     for seed in range(seeds):
         for row, recipe in EXPERIMENTS[name].rows.items():
             recipe = prepare(recipe, encoder, seed=seed, **choices)
@@ -220,8 +276,8 @@ def rows_of(
 )->dict[str, list[dict]]: # By row name in the order of the registry, each sorted by seed; only names that have rows
     "The rows of an experiment under its best covered protocol."
     mine = [r for r in rows if r['row'] in experiment.rows]
-    encoders = {r['encoder'] for r in mine} - {None}
-    sets = [[r for r in mine if protocol(r) == p and r['encoder'] in (None, e)] for p in {protocol(r) for r in mine} for e in encoders or {None}]
+    encoders = sorted({r['encoder'] for r in mine} - {None})
+    sets = [[r for r in mine if protocol(r) == p and r['encoder'] in (None, e)] for p in sorted({protocol(r) for r in mine}) for e in encoders or [None]]
     best = max(sets, key=lambda s: (len({r['row'] for r in s}), *(protocol(s[0])[:2] if s else (0, 0)), len(s)), default=[])
     named = {name: sorted((r for r in best if r['row'] == name), key=lambda r: r['seed']) for name in experiment.rows}
     return {name: found for name, found in named.items() if found}
@@ -244,20 +300,20 @@ def compare(
     rows:list[dict],       # One recipe, by seed
     reference:list[dict],  # Another, tested on the same photos
     figure:str='miou',     # Or 'foreground_iou'
-    resamples:int=2000,
+    resamples:int=10_000,
     seed:int=0,            # Of the draws
 )->dict:                   # 'difference', 'low' and 'high' (95% interval), 'seeds', 'verdict'
-    "Paired bootstrap over photos and seeds (Efron, 1979). Raises `ValueError` for rows that cannot be compared."
+    "Paired bootstrap over photos (Efron, 1979), widened by Student's t over seeds (1908); of one seed, photos alone. Raises `ValueError` for rows that cannot be compared."
     pairs = [(a, b) for a in rows for b in reference if a['seed'] == b['seed']]
     if not pairs: raise ValueError('no seed was run for both')
     if len({(r['data']['fingerprint'], r['n']) for pair in pairs for r in pair}) > 1: raise ValueError('tested on different photos')
     if figure == 'miou' and len({len(r['iou']) for pair in pairs for r in pair}) > 1: raise ValueError('their classes differ: compare foreground_iou')
     n, rng = pairs[0][0]['n'], np.random.default_rng(seed)
     differ = lambda weights: np.stack([resampled(a, weights, figure) - resampled(b, weights, figure) for a, b in pairs])
-    draws = differ(rng.multinomial(n, np.full(n, 1/n), resamples).astype(float))              # (seeds, B)
-    spread = np.take_along_axis(draws, rng.integers(len(pairs), size=draws.shape), 0).mean(0)
-    low, high = np.quantile(spread, (.025, .975)).tolist()
-    return dict(difference=differ(np.ones((1, n))).mean().item(), low=low, high=high, seeds=len(pairs), verdict=verdict(len(pairs), low, high))
+    draws, by_seed = differ(rng.multinomial(n, np.full(n, 1/n), resamples).astype(float)).mean(0), differ(np.ones((1, n)))[:, 0]
+    if len(pairs) > 1: draws = draws + rng.standard_t(len(pairs) - 1, resamples) * by_seed.std(ddof=1) / len(pairs)**.5
+    low, high = np.quantile(draws, (.025, .975)).tolist()
+    return dict(difference=by_seed.mean().item(), low=low, high=high, seeds=len(pairs), verdict=verdict(len(pairs), low, high))
 
 def verdict(seeds:int, low:float, high:float)->str: # 'better', 'worse', 'draw', or 'hint' below three seeds
     "What may be said about a difference with this interval."
@@ -292,6 +348,14 @@ def heading(
              f"{found[0]['n']} test photos", *sorted({r['device'] for r in found}), *(f'encoder from {e}' for e in encoders)]
     return ', '.join(words)
 
+def control(
+    experiment:Experiment,
+    rows:list[dict], # From `read_rows`
+)->dict|None:
+    "The row `blind` of the faces that an experiment was run on."
+    faces = {r['data']['fingerprint'] for mine in rows_of(experiment, rows).values() for r in mine}
+    return next((r for r in rows if r['row'] == 'blind' and r['data']['fingerprint'] in faces), None)
+
 def markdown(
     experiment:Experiment,
     rows:list[dict], # From `read_rows`
@@ -303,6 +367,8 @@ def markdown(
     for l in summarize(experiment, rows):
         against = f"{l['difference']:+.3f} ({l['low']:+.3f} to {l['high']:+.3f})" if 'verdict' in l else 'reference' if l['row'] == experiment.base else '-'
         body.append(f"| {l['row']} | {l['seeds']} | {number(l['miou'])} | {number(l['foreground_iou'])} | {against} | {l.get('verdict', '')} |")
+    blind = control(experiment, rows)
+    if blind: body.append(f"| *blind* | - | {number(blind['miou'] if experiment.figure == 'miou' else None)} | {number(blind['foreground_iou'])} | one mask for all photos | *control* |")
     return head + '\n'.join(body)
 
 # %% ../nbs/14_experiments.ipynb #1afde8ee

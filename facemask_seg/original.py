@@ -6,8 +6,8 @@
 __all__ = ['PARTS', 'UPS', 'MIXES', 'LR', 'EPS', 'ORIGINAL_LOSSES', 'ORIGINAL', 'bilinear', 'original_masks', 'part_masks',
            'pack_original', 'OriginalDataset', 'one_for_all', 'original_stats', 'original_split', 'two_convs', 'Up',
            'OriginalUNet', 'original_dice', 'original_lr', 'original_columns', 'original_score', 'OriginalRecipe',
-           'make_original', 'original_optimizer', 'evaluate_original', 'OriginalRun', 'save_original', 'start_original',
-           'original_epoch', 'finish_original', 'train_original', 'load_original', 'original_predict']
+           'make_original', 'original_optimizer', 'evaluate_original', 'best_threshold', 'OriginalRun', 'save_original',
+           'start_original', 'original_epoch', 'finish_original', 'train_original', 'load_original', 'original_predict']
 
 # %% ../nbs/13_original.ipynb #3f041805
 import hashlib, json, time
@@ -103,8 +103,10 @@ class OriginalDataset(FaceDataset):
         seed:int=0,                   # Of the order in `batches`, where it shuffles
         masks:Packed|None=None,       # Where the masks come from, if not from `packed`: the same faces as `pack_original` packs them
     ):
-        "Raises `ValueError` for masks of other faces or of another size."
+        "Raises `ValueError` for masks of other faces, of another size, or that `pack_original` did not make."
         super().__init__(packed, indices, FOREGROUND, seed=seed)
+        if masks and not masks.manifest['source']['layout'].startswith('original'): raise ValueError(
+            f"{masks.path}: holds true masks; the report's come from pack_original, or from facemask-seg convert --original")
         if masks and (masks.names, masks.size) != (packed.names, packed.size): raise ValueError(
             f'{masks.path}: these are not the faces of {packed.path} at {packed.size} px; pack the same source twice, once with `original`')
         self.colors, self.other = colors, masks
@@ -299,6 +301,22 @@ def evaluate_original(
     return report(cm, FOREGROUND, iou) | {'original_score': torch.cat(columns).double().mean().item(),
         'marked': (pixels[1] / pixels.sum()).item(), 'by_photo': photo_record(ious, counts)}
 
+# %% ../nbs/13_original.ipynb #4e4d667b
+@torch.no_grad()
+def best_threshold(
+    model:nn.Module,           # Gives outputs (N,1,H,W); moved to `device`, left in eval mode
+    data:Iterable,             # Batches of uint8 photos and masks
+    *,
+    stats:Stats,               # What to normalise with
+    device:torch.device|str='cpu',
+    progress:bool=True,        # Show a progress bar
+)->float:
+    "Of 300 quantiles of the outputs the one that, as a threshold, gives the highest mean `metrics.foreground_iou`."
+    model.to(device, memory_format=torch.channels_last).eval()
+    seen = [(forward(model, photos, stats=stats, device=device).cpu()[:, 0], masks) for photos, masks in show_progress(data, 'threshold', progress)]
+    out, truth = (torch.cat(part) for part in zip(*seen))
+    return max(np.quantile(out.numpy(), np.linspace(.5, .999, 300)).tolist(), key=lambda line: foreground_iou(out > line, truth).mean().item())
+
 # %% ../nbs/13_original.ipynb #dde478b2
 @dataclass
 class OriginalRun:
@@ -320,9 +338,17 @@ class OriginalRun:
         self.parts = {'train': OriginalDataset(self.packed, train, self.recipe.colors, self.recipe.seed, self.report_masks),
                       'test': OriginalDataset(self.packed, test, self.recipe.colors)}
 
-    def score(self, stats:Stats|None=None)->dict:
-        "`evaluate_original` on the test part, normalised as in training or with `stats`."
-        return evaluate_original(self.model, batches(self.parts['test'], 1), self.recipe.threshold, stats=stats or self.stats, device=self.device, progress=self.progress)
+    def score(self, stats:Stats|None=None, threshold:float|None=None)->dict:
+        "`evaluate_original` on the test part, normalised as in training or with `stats`, at the recipe's threshold or another."
+        return evaluate_original(self.model, batches(self.parts['test'], 1), self.recipe.threshold if threshold is None else threshold,
+                                 stats=stats or self.stats, device=self.device, progress=self.progress)
+
+    def best_threshold(self)->dict: # 'threshold', and the test's 'foreground_iou' and 'marked' with it
+        "The best line for the first 100 training photos, drawn on the test photos."
+        few = OriginalDataset(self.packed, self.parts['train'].indices[:100], self.recipe.colors)
+        line = best_threshold(self.model, batches(few, 1), stats=self.stats, device=self.device, progress=self.progress)
+        test = self.score(threshold=line)
+        return {'threshold': line} | {k: test[k] for k in ('foreground_iou', 'marked')}
 
 # %% ../nbs/13_original.ipynb #39187963
 def save_original(run:OriginalRun)->None:
@@ -374,7 +400,7 @@ def finish_original(run:OriginalRun)->dict: # The result
     result = {'recipe': recipe.to_dict(), 'seed': recipe.seed, 'device': device_name(run.device), 'precision': recipe.precision, 'versions': versions(),
               'seconds': round(run.seconds, 1), 'photos_per_second': round(recipe.epochs * sizes['train'] / run.seconds, 1),
               'data': {'fingerprint': run.packed.fingerprint, 'n': len(run.packed), 'size': run.packed.size, 'split': sizes},
-              'test': test, 'not_normalised': {k: bare[k] for k in scores},
+              'test': test, 'not_normalised': {k: bare[k] for k in scores}, 'best_threshold': run.best_threshold(),
               **{k: test[k] for k in ('miou', 'iou', 'f1', 'foreground_iou', 'n', 'original_score', 'marked')}, 'history': run.history}
     write_json(run.path/'result.json', result)
     (run.path/'resume.pt').unlink(missing_ok=True)
