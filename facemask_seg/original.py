@@ -343,12 +343,12 @@ class OriginalRun:
         return evaluate_original(self.model, batches(self.parts['test'], 1), self.recipe.threshold if threshold is None else threshold,
                                  stats=stats or self.stats, device=self.device, progress=self.progress)
 
-    def best_threshold(self)->dict: # 'threshold', and the test's 'foreground_iou' and 'marked' with it
+    def best_threshold(self)->dict: # 'threshold', and the test's 'foreground_iou', 'marked' and 'by_photo' with it
         "The best line for the first 100 training photos, drawn on the test photos."
         few = OriginalDataset(self.packed, self.parts['train'].indices[:100], self.recipe.colors)
         line = best_threshold(self.model, batches(few, 1), stats=self.stats, device=self.device, progress=self.progress)
         test = self.score(threshold=line)
-        return {'threshold': line} | {k: test[k] for k in ('foreground_iou', 'marked')}
+        return {'threshold': line} | {k: test[k] for k in ('foreground_iou', 'marked', 'by_photo')}
 
 # %% ../nbs/13_original.ipynb #39187963
 def save_original(run:OriginalRun)->None:
