@@ -2,7 +2,8 @@
 
 cd EMPTY_FOLDER && PYTHONPATH=FOLDER_WITH_THE_WHEEL python .ci/alone.py NOTEBOOK
 
-Also compares what each cell shows with the outputs stored in the notebook, numbers aside (they may differ between machines).
+Also compares what each cell shows with the outputs stored in the notebook, numbers aside (they may differ between machines), and complains of
+a figure that is shown as `<Figure size ...>`.
 """
 import ipaddress, os, re, sys
 from importlib import metadata
@@ -64,7 +65,7 @@ def shown(text: str, outputs: list[dict]) -> str:
 
 
 def run(nb) -> str:
-    "Run the notebook's cells; returns what is wrong: the first error, or cells that show something else than is stored."
+    "Run the notebook's cells; returns what is wrong: the first error, or cells that show something else than is stored, or a figure as words."
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.display import display
     from IPython.utils.capture import capture_output
@@ -79,6 +80,8 @@ def run(nb) -> str:
         if not result.success: return f'cell {i}: {now.stdout}{now.stderr}'
         old = shown(''.join(o.text for o in cell.outputs if o.get('name') == 'stdout'), [o.data for o in cell.outputs if 'data' in o])
         new = shown(now.stdout, [o.data for o in now.outputs])
+        for data in (o.data for o in now.outputs):
+            if re.match(r'<(Figure|Picture) size', data.get('text/plain', '')) and 'image/png' not in data: stale += f'cell {i} shows a figure as words\n'
         if new != old: stale += f'cell {i} shows\n  {new or "nothing"}\nbut stored is\n  {old or "nothing"}\n(make notebooks)\n'
     return stale
 

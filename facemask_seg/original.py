@@ -6,8 +6,9 @@
 __all__ = ['PARTS', 'UPS', 'MIXES', 'LR', 'EPS', 'ORIGINAL_LOSSES', 'ORIGINAL', 'bilinear', 'original_masks', 'part_masks',
            'pack_original', 'OriginalDataset', 'one_for_all', 'original_stats', 'original_split', 'two_convs', 'Up',
            'OriginalUNet', 'original_dice', 'original_lr', 'original_columns', 'original_score', 'OriginalRecipe',
-           'make_original', 'original_optimizer', 'evaluate_original', 'best_threshold', 'OriginalRun', 'save_original',
-           'start_original', 'original_epoch', 'finish_original', 'train_original', 'load_original', 'original_predict']
+           'make_original', 'original_optimizer', 'outputs_of', 'score_outputs', 'best_threshold', 'OriginalRun',
+           'save_original', 'start_original', 'original_epoch', 'finish_original', 'train_original', 'load_original',
+           'original_predict']
 
 # %% ../nbs/13_original.ipynb #3f041805
 import hashlib, json, time
@@ -279,43 +280,41 @@ def original_optimizer(model:nn.Module)->torch.optim.SGD:
 
 # %% ../nbs/13_original.ipynb #26572d3e
 @torch.no_grad()
-def evaluate_original(
+def outputs_of(
     model:nn.Module,           # Gives outputs (N,1,H,W); moved to `device`, left in eval mode
     data:Iterable,             # Batches of uint8 photos and masks
-    threshold:float=.5,        # Outputs above it are foreground
     *,
     stats:Stats,               # What to normalise with; `RAW` for none
     device:torch.device|str='cpu',
     progress:bool=True,        # Show a progress bar
-)->dict:                       # `metrics.report` and 'original_score', 'marked' (share of pixels), 'by_photo' as `loop.evaluate` has it
-    "The true figures of a model and the original's score of the very same outputs. Raises `ValueError` for no photos."
+)->list[tuple[torch.Tensor, torch.Tensor]]: # For each batch the outputs (N,1,H,W) and the masks (N,H,W), on the CPU
+    "Send photos through a network once, to ask more than one thing about what comes out. Raises `ValueError` for no photos."
     model.to(device, memory_format=torch.channels_last).eval()
+    seen = [(forward(model, photos, stats=stats, device=device).cpu(), masks.cpu()) for photos, masks in show_progress(data, 'evaluate', progress)]
+    if not seen: raise ValueError('there are no photos to evaluate')
+    return seen
+
+def score_outputs(
+    seen:list[tuple[torch.Tensor, torch.Tensor]], # Outputs (N,1,H,W) and masks (N,H,W), from `outputs_of`
+    threshold:float=.5,        # Outputs above it are foreground
+)->dict:                       # `metrics.report` and 'original_score', 'marked' (share of pixels), 'by_photo' as `loop.evaluate` has it
+    "The true figures of a network and the original's score of the very same outputs."
     cm, ious, columns, counts = ConfusionMatrix(2), [], [], []
-    for photos, masks in show_progress(data, 'evaluate', progress):
-        out = forward(model, photos, stats=stats, device=device).cpu()
+    for out, masks in seen:
         marked = out[:, 0] > threshold
         cm.update(marked, masks > 0); ious.append(foreground_iou(marked, masks))
         columns.append(original_columns(out, masks)); counts.append(by_photo(marked, masks > 0, 2))
-    if not ious: raise ValueError('there are no photos to evaluate')
     iou, pixels = torch.cat(ious), cm.matrix.sum(0)
     return report(cm, FOREGROUND, iou) | {'original_score': torch.cat(columns).double().mean().item(),
         'marked': (pixels[1] / pixels.sum()).item(), 'by_photo': photo_record(ious, counts)}
 
 # %% ../nbs/13_original.ipynb #4e4d667b
-@torch.no_grad()
 def best_threshold(
-    model:nn.Module,           # Gives outputs (N,1,H,W); moved to `device`, left in eval mode
-    data:Iterable,             # Batches of uint8 photos and masks
-    *,
-    stats:Stats,               # What to normalise with
-    device:torch.device|str='cpu',
-    progress:bool=True,        # Show a progress bar
+    seen:list[tuple[torch.Tensor, torch.Tensor]], # Outputs (N,1,H,W) and masks (N,H,W), as from `outputs_of`
 )->float:
     "Of 300 quantiles of the outputs the one that, as a threshold, gives the highest mean `metrics.foreground_iou`."
-    model.to(device, memory_format=torch.channels_last).eval()
-    seen = [(forward(model, photos, stats=stats, device=device).cpu()[:, 0], masks) for photos, masks in show_progress(data, 'threshold', progress)]
     out, truth = (torch.cat(part) for part in zip(*seen))
-    return max(np.quantile(out.numpy(), np.linspace(.5, .999, 300)).tolist(), key=lambda line: foreground_iou(out > line, truth).mean().item())
+    return max(np.quantile(out.numpy(), np.linspace(.5, .999, 300)).tolist(), key=lambda line: foreground_iou(out[:, 0] > line, truth).mean().item())
 
 # %% ../nbs/13_original.ipynb #dde478b2
 @dataclass
@@ -338,17 +337,13 @@ class OriginalRun:
         self.parts = {'train': OriginalDataset(self.packed, train, self.recipe.colors, self.recipe.seed, self.report_masks),
                       'test': OriginalDataset(self.packed, test, self.recipe.colors)}
 
-    def score(self, stats:Stats|None=None, threshold:float|None=None)->dict:
-        "`evaluate_original` on the test part, normalised as in training or with `stats`, at the recipe's threshold or another."
-        return evaluate_original(self.model, batches(self.parts['test'], 1), self.recipe.threshold if threshold is None else threshold,
-                                 stats=stats or self.stats, device=self.device, progress=self.progress)
+    def outputs(self, part:FaceDataset, stats:Stats|None=None)->list[tuple[torch.Tensor, torch.Tensor]]:
+        "`outputs_of` the network as it is now, normalised as in training or with `stats`."
+        return outputs_of(self.model, batches(part, 1), stats=stats or self.stats, device=self.device, progress=self.progress)
 
-    def best_threshold(self)->dict: # 'threshold', and the test's 'foreground_iou', 'marked' and 'by_photo' with it
-        "The best line for the first 100 training photos, drawn on the test photos."
-        few = OriginalDataset(self.packed, self.parts['train'].indices[:100], self.recipe.colors)
-        line = best_threshold(self.model, batches(few, 1), stats=self.stats, device=self.device, progress=self.progress)
-        test = self.score(threshold=line)
-        return {'threshold': line} | {k: test[k] for k in ('foreground_iou', 'marked', 'by_photo')}
+    def best_threshold(self)->float:
+        "The best line for the first 100 training photos and their true masks."
+        return best_threshold(self.outputs(OriginalDataset(self.packed, self.parts['train'].indices[:100], self.recipe.colors)))
 
 # %% ../nbs/13_original.ipynb #39187963
 def save_original(run:OriginalRun)->None:
@@ -384,7 +379,7 @@ def original_epoch(run:OriginalRun)->dict: # The new line of the history
     data = batches(run.parts['train'], recipe.batch_size, shuffle=recipe.shuffle, epoch=epoch)
     loss = train_one_epoch(run.model, data, ORIGINAL_LOSSES[recipe.loss], run.optimizer, stats=run.stats, device=run.device, precision=recipe.precision,
                            lr_at=lambda step: lr / LR, progress=run.progress)
-    test = run.score()
+    test = score_outputs(run.outputs(run.parts['test']), recipe.threshold)
     row = dict(epoch=epoch, lr=lr, train_loss=loss) | {k: test[k] for k in ('original_score', 'foreground_iou', 'miou', 'marked')}
     run.history.append(row)
     run.seconds += time.perf_counter() - began
@@ -394,13 +389,15 @@ def original_epoch(run:OriginalRun)->dict: # The new line of the history
 # %% ../nbs/13_original.ipynb #413f97c8
 def finish_original(run:OriginalRun)->dict: # The result
     "Write the last weights and the result, and remove what only resuming needed."
-    recipe, test, bare, sizes = run.recipe, run.score(), run.score(RAW), {k: len(v) for k, v in run.parts.items()}
-    scores = 'miou', 'foreground_iou', 'original_score', 'marked'
+    recipe, sizes, seen, line = run.recipe, {k: len(v) for k, v in run.parts.items()}, run.outputs(run.parts['test']), run.best_threshold()
+    test, best = score_outputs(seen, recipe.threshold), score_outputs(seen, line)
+    bare = score_outputs(run.outputs(run.parts['test'], RAW), recipe.threshold)
     save_model(run.path/'last.safetensors', run.model, Meta(FOREGROUND, run.stats, run.packed.size, recipe.to_dict()))
     result = {'recipe': recipe.to_dict(), 'seed': recipe.seed, 'device': device_name(run.device), 'precision': recipe.precision, 'versions': versions(),
               'seconds': round(run.seconds, 1), 'photos_per_second': round(recipe.epochs * sizes['train'] / run.seconds, 1),
               'data': {'fingerprint': run.packed.fingerprint, 'n': len(run.packed), 'size': run.packed.size, 'split': sizes},
-              'test': test, 'not_normalised': {k: bare[k] for k in scores}, 'best_threshold': run.best_threshold(),
+              'test': test, 'not_normalised': {k: bare[k] for k in ('miou', 'foreground_iou', 'original_score', 'marked')},
+              'best_threshold': {'threshold': line} | {k: best[k] for k in ('foreground_iou', 'marked', 'by_photo')},
               **{k: test[k] for k in ('miou', 'iou', 'f1', 'foreground_iou', 'n', 'original_score', 'marked')}, 'history': run.history}
     write_json(run.path/'result.json', result)
     (run.path/'resume.pt').unlink(missing_ok=True)

@@ -6,11 +6,12 @@
 __all__ = ['STATS', 'CHOICES', 'DEFAULT', 'DEMO', 'KEPT', 'Settings', 'Recipe', 'lr_factor', 'can_fuse', 'make_optimizer',
            'make_parts', 'freeze_for', 'make_stats', 'make_model', 'Run', 'checkpoint', 'restore', 'check_fingerprint',
            'start_run', 'train_batches', 'loss_of', 'score_part', 'history_row', 'write_history', 'describe',
-           'save_epoch', 'run_epoch', 'draw_history', 'device_name', 'versions', 'write_json', 'make_result', 'finish',
-           'open_run', 'explain_stop', 'announce', 'fit']
+           'save_epoch', 'run_epoch', 'Picture', 'draw_history', 'device_name', 'versions', 'write_json', 'make_result',
+           'finish', 'open_run', 'explain_stop', 'announce', 'fit']
 
 # %% ../nbs/11_train.ipynb #a4e210fd
 import csv
+import io
 import json
 import math
 import platform
@@ -325,14 +326,21 @@ def run_epoch(run:Run)->None:
     checkpoint(run)
 
 # %% ../nbs/11_train.ipynb #0724241d
+class Picture(Figure):
+    "A matplotlib figure that every notebook shows."
+    def _repr_png_(self)->bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format='png')
+        return buffer.getvalue()
+
 def draw_history(
     history:list[dict], # As `fit` keeps it
     scheme:Scheme,      # For the names and colours of the classes
-)->Figure:
+)->Picture:
     "The losses on the left, the IoU of each class and their mean on the right."
     epochs = [row['epoch'] for row in history]
     curve = lambda key: [math.nan if row[key] is None else row[key] for row in history]
-    fig = Figure(figsize=(8, 3), layout='constrained'); left, right = fig.subplots(1, 2)
+    fig = Picture(figsize=(8, 3), layout='constrained'); left, right = fig.subplots(1, 2)
     left.plot(epochs, curve('train_loss'), color='#9aa5b1', label='train'); left.plot(epochs, curve('valid_loss'), color='#0072b2', label='validation')
     for name, color in zip(scheme.classes[1:], scheme.colors[1:]): right.plot(epochs, curve(f'iou_{name}'), color=color, label=name)
     right.plot(epochs, curve('miou'), color='black', label='mIoU'); right.set(xlabel='epoch', ylabel='IoU, validation', ylim=(0, 1))
