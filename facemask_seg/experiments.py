@@ -383,7 +383,7 @@ def draw_experiment(
 )->Picture:
     "One line per recipe: each seed a dot, their mean a bar; a dashed line for the reference. Never less than 0.1 wide, so that little looks little."
     seeds = {name: [r[experiment.figure] or 0. for r in mine] for name, mine in rows_of(experiment, rows).items()}
-    fig = Picture(figsize=(7, .8 + .3 * len(seeds)), layout='constrained'); ax = fig.subplots()
+    fig = Picture(7, .8 + .3 * len(seeds)); ax = fig.subplots()
     for y, (name, each) in enumerate(seeds.items()):
         ax.plot(each, [y] * len(each), 'o', color='#0072b2', alpha=.6); ax.plot([np.mean(each)] * 2, [y - .3, y + .3], color='black')
         if name == experiment.base: ax.axvline(np.mean(each), color='#9aa5b1', ls='--', zorder=0)
@@ -408,7 +408,7 @@ def draw_by_seed(
     bases = found.get(experiment.base, [])[:seeds]
     if not bases: raise ValueError(f'there is no row of the reference {experiment.base!r} yet')
     colors, lines = dict(zip(experiment.rows, ('#9aa5b1', *SEED_COLORS))), {}
-    fig = Picture(figsize=(8, 2.8), layout='constrained')
+    fig = Picture(8, 2.8)
     panels = fig.subplots(1, len(bases), sharey=True, squeeze=False)[0]
     for base, ax in zip(bases, panels):
         for name, mine in found.items():

@@ -328,6 +328,11 @@ def run_epoch(run:Run)->None:
 # %% ../nbs/11_train.ipynb #0724241d
 class Picture(Figure):
     "A matplotlib figure that every notebook shows."
+    def __init__(self,
+        width:float,  # Inches
+        height:float, # Inches
+    ): super().__init__(figsize=(width, height), layout='constrained')
+
     def _repr_png_(self)->bytes:
         buffer = io.BytesIO()
         self.savefig(buffer, format='png')
@@ -340,7 +345,7 @@ def draw_history(
     "The losses on the left, the IoU of each class and their mean on the right."
     epochs = [row['epoch'] for row in history]
     curve = lambda key: [math.nan if row[key] is None else row[key] for row in history]
-    fig = Picture(figsize=(8, 3), layout='constrained'); left, right = fig.subplots(1, 2)
+    fig = Picture(8, 3); left, right = fig.subplots(1, 2)
     left.plot(epochs, curve('train_loss'), color='#9aa5b1', label='train'); left.plot(epochs, curve('valid_loss'), color='#0072b2', label='validation')
     for name, color in zip(scheme.classes[1:], scheme.colors[1:]): right.plot(epochs, curve(f'iou_{name}'), color=color, label=name)
     right.plot(epochs, curve('miou'), color='black', label='mIoU'); right.set(xlabel='epoch', ylabel='IoU, validation', ylim=(0, 1))
