@@ -1,11 +1,11 @@
 # `make` alone lists what there is. It needs Python 3.10 to 3.13, git, and a network for the first installation.
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PACKAGE := settings.ini setup.py pyproject.toml
 PIP := $(BIN)/python -m pip install -qq
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test lab notebooks docs readme clean
+.PHONY: help demo test machines lab notebooks docs readme clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -15,6 +15,9 @@ demo: .venv/runtime ## draw faces, train on them, evaluate, write pictures (a fe
 
 test: .venv/dev ## run every notebook and check everything else that can be checked
 	$(BIN)/python .ci/test.py
+
+machines: .venv/dev ## the notebooks that train, as other processors and other seeds would run them (an hour on two cores)
+	$(BIN)/python .ci/machines.py
 
 lab: .venv/dev ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab nbs

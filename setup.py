@@ -8,6 +8,8 @@ config = ConfigParser(delimiters=['='])
 config.read(HERE/'settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
 minor = int(cfg['min_python'].split('.')[1])
+lib = cfg['lib_name']
+results = {f'{lib}.{folder.relative_to(HERE).as_posix().replace("/", ".")}' for folder in {p.parent for p in (HERE/'results').rglob('*.json')}}
 
 setup(
     name=cfg['lib_name'],
@@ -30,9 +32,9 @@ setup(
     python_requires=f'>={cfg["min_python"]}',
     install_requires=cfg['requirements'].split(),
     extras_require={'dev': cfg['dev_requirements'].split()},
-    packages=[*find_packages(include=[cfg['lib_name'], f'{cfg["lib_name"]}.*']), f'{cfg["lib_name"]}.results', f'{cfg["lib_name"]}.results.rows'],
-    package_dir={f'{cfg["lib_name"]}.results': 'results'},
-    package_data={f'{cfg["lib_name"]}.results': ['*.json'], f'{cfg["lib_name"]}.results.rows': ['*.json']},
+    packages=[*find_packages(include=[lib, f'{lib}.*']), *results],
+    package_dir={f'{lib}.results': 'results'},
+    package_data={lib: ['py.typed'], **{package: ['*.json'] for package in results}},
     entry_points={
         'console_scripts': cfg['console_scripts'].split(),
         'nbdev': f'{cfg["lib_name"]}={cfg["lib_name"]}._modidx:d',

@@ -2,10 +2,10 @@
 
 cd EMPTY_FOLDER && PYTHONPATH=FOLDER_WITH_THE_WHEEL python .ci/alone.py NOTEBOOK
 
-Also compares what each cell shows with the outputs stored in the notebook, numbers aside (they may differ between machines), and complains of
-a figure that is shown as `<Figure size ...>`.
+Also compares what each cell shows with the outputs stored in the notebook. Words and pictures must be the same; numbers may differ
+by a thousandth, and by anything in cells that are marked `#| live: true`, whose numbers come out of a training or a clock.
 """
-import ipaddress, os, re, sys
+import ipaddress, math, os, re, sys
 from importlib import metadata
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from pathlib import Path
@@ -13,7 +13,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from common import cfg, read, skipped
+from common import cfg, directive, read, skipped
+
+NUMBER = r'[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[-+]?\d+)?'
 
 
 def runtime() -> set[str]:
@@ -57,23 +59,40 @@ def offline(event: str, args: tuple) -> None:
     if not local: raise OSError(f'offline: the notebook asked for {host}')
 
 
-def shown(text: str, outputs: list[dict]) -> str:
-    "What a cell shows, given what it prints and the data of its other outputs; addresses, numbers and spaces are levelled."
+def shown(text: str, outputs: list[dict]) -> tuple[str, list[float]]:
+    "What a cell shows, given what it prints and the data of its other outputs: the words with 0 for each number, and the numbers."
     text += ''.join(f'\n{data.get("text/plain", "")}\n{"(picture)" * ("image/png" in data)}' for data in outputs)
     text = re.sub(r' at 0x[0-9a-f]+', '', text)
-    return ' '.join(re.sub(r'[-+]?\d[\d.,]*(e[-+]?\d+)?', '0', text).split())
+    numbers = [float(n.replace(',', '').rstrip('.') or 0) for n in re.findall(NUMBER, text)]
+    return ' '.join(re.sub(NUMBER, '0', text).split()), numbers
+
+
+def same(old: tuple[str, list[float]], new: tuple[str, list[float]], live: bool) -> bool:
+    "Whether a cell shows now what is stored; `live`: whatever the numbers."
+    if old[0] != new[0]: return False
+    return live or all(math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-6) for a, b in zip(old[1], new[1]))
+
+
+def in_words(shown: tuple[str, list[float]]) -> str:
+    "For a message."
+    return f'{shown[0] or "nothing"}   {shown[1]}'
+
+
+def start_shell():
+    "A shell without prompts, colours or history, which shows a cell's last value like any other output."
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.display import display
+    from traitlets.config import Config
+    shell = InteractiveShell.instance(config=Config(HistoryManager={'enabled': False}), colors='nocolor')
+    shell.displayhook.write_output_prompt = lambda: None
+    shell.displayhook.write_format_data = lambda data, metadata=None: display(data, raw=True)
+    return shell
 
 
 def run(nb) -> str:
     "Run the notebook's cells; returns what is wrong: the first error, or cells that show something else than is stored, or a figure as words."
-    from IPython.core.interactiveshell import InteractiveShell
-    from IPython.display import display
     from IPython.utils.capture import capture_output
-    from traitlets.config import Config
-    shell = InteractiveShell.instance(config=Config(HistoryManager={'enabled': False}), colors='nocolor')
-    shell.displayhook.write_output_prompt = lambda: None    # a cell's last value is shown like any other output
-    shell.displayhook.write_format_data = lambda data, metadata=None: display(data, raw=True)
-    stale = ''
+    shell, stale = start_shell(), ''
     for i, cell in enumerate(nb.cells):
         if skipped(cell): continue
         with capture_output() as now: result = shell.run_cell(cell.source, store_history=True)
@@ -82,7 +101,8 @@ def run(nb) -> str:
         new = shown(now.stdout, [o.data for o in now.outputs])
         for data in (o.data for o in now.outputs):
             if re.match(r'<(Figure|Picture) size', data.get('text/plain', '')) and 'image/png' not in data: stale += f'cell {i} shows a figure as words\n'
-        if new != old: stale += f'cell {i} shows\n  {new or "nothing"}\nbut stored is\n  {old or "nothing"}\n(make notebooks)\n'
+        if not same(old, new, directive(cell, 'live') is not None):
+            stale += f'cell {i} shows\n  {in_words(new)}\nbut stored is\n  {in_words(old)}\n(make notebooks; #| live: true where a training or a clock decides)\n'
     return stale
 
 
@@ -92,5 +112,5 @@ if __name__ == '__main__':
     sys.addaudithook(offline)
     os.environ['MPLBACKEND'] = 'module://matplotlib_inline.backend_inline'
     package = __import__(cfg['lib_name'])
-    if not package.__file__.startswith(os.environ['PYTHONPATH']): sys.exit(f'not the wheel: {package.__file__}')
+    if not package.__file__.startswith(os.environ['PYTHONPATH'].split(os.pathsep)[-1]): sys.exit(f'not the wheel: {package.__file__}')
     sys.exit(run(read(Path(sys.argv[1]).resolve())) or 0)

@@ -36,9 +36,9 @@ def read(path: Path) -> Node:
 
 
 def directive(cell, key: str) -> str | None:
-    "The value of `#| key: value` in a cell, or None."
+    "The value of `#| key: value` in a cell, without quotes around it, or None."
     found = re.search(rf'^#\|\s*{key}\b:?[ \t]*(.*)$', cell.source, re.MULTILINE)
-    return found and found[1].strip()
+    return found and found[1].strip().strip('"')
 
 
 def skipped(cell) -> bool:

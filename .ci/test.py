@@ -1,15 +1,19 @@
 """Everything `make test` checks, a line for each check as it ends; the last line counts those that ran.
 
-1. What is stored: every notebook as a reader meets it on GitHub.
-2. Exporting, cleaning, stamping and writing the README change nothing.
-3. The package: sdist and wheel, the installed command, the requirements; the site.
-4. Every notebook with nbdev_test, with the development extras.
-5. Every notebook alone: from an empty folder, with only the wheel and its runtime dependencies, offline.
+1. What is stored: every notebook as a reader meets it on GitHub, and as YAML sees its options.
+2. The map: a module imports only from chapters with lower numbers. Types: pyright's basic rules.
+3. Exporting, cleaning, stamping and writing the README change nothing.
+4. The package: sdist and wheel, the installed command, the requirements; the site.
+5. Every notebook once. Those that compare with reference libraries or read real faces, by nbdev_test with the development
+   extras. All others alone: from an empty folder, with only the wheel and its runtime dependencies, offline; the chapters with
+   fastcore 2 (Colab has it), the rest with fastcore 1 (nbdev 2 needs it).
 """
-import os, re, shutil, subprocess, sys, tarfile, tempfile, time, zipfile
+import ast, os, re, shutil, subprocess, sys, tarfile, tempfile, time, zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import indent
+
+import yaml
 
 from common import ROOT, cfg, directive, name, notebooks, read
 
@@ -17,6 +21,7 @@ BIN = Path(sys.executable).parent
 START = time.time()
 MACHINE_PATH = r'(?<![\w.])/(?:home|Users|root|work|tmp|opt|var|private|usr|content)/[\w.-]+'
 os.environ.update(OMP_NUM_THREADS='1', TQDM_DISABLE='1', PYTHONUNBUFFERED='1')
+REFERENCES = re.compile(r'FACEMASK_DATA|segmentation_models_pytorch|torchmetrics|hypothesis')
 passed, failed = [], []
 
 
@@ -38,11 +43,28 @@ def problem(result: subprocess.CompletedProcess, expected: int = 0) -> str:
     return '' if result.returncode == expected else f'exit code {result.returncode}\n{result.stdout}'
 
 
+def bad_options(source: str) -> list[str]:
+    "The `#| key: value` lines that are not YAML, which Quarto would refuse."
+    wrong = []
+    for option in re.findall(r'^#\|\s*([\w-]+:.*)$', source, re.MULTILINE):
+        try: yaml.safe_load(option)
+        except yaml.YAMLError: wrong.append(f'not YAML, put the value in quotes: {option}')
+    return wrong
+
+
+def long_lines(source: str) -> list[str]:
+    "Code lines of more than 120 columns; an option cannot be divided."
+    return [f'{len(line)} columns: {line[:60]}...' for line in source.splitlines() if len(line) > 120 and not line.startswith('#|')]
+
+
 def stored(path: Path) -> str:
     "What is wrong with a notebook as it is stored."
     wrong, nb = [], read(path)
     if path.stat().st_size > 2**20: wrong.append('is larger than 1 MiB')
+    ids = [cell.id for cell in nb.cells]
+    if len(set(ids)) < len(ids): wrong.append('has two cells with the same id')
     for i, cell in enumerate(nb.cells):
+        if cell.cell_type == 'code': wrong += [f'cell {i}: {w}' for w in [*bad_options(cell.source), *long_lines(cell.source)]]
         if cell.cell_type == 'markdown':
             prose = re.sub(r'```.*?```|`[^`]*`', '', cell.source, flags=re.DOTALL)
             targets = re.findall(r'\]\((?![\w+.-]+:|[#/])([^)\s#]+\.\w+)[^)]*\)', prose)
@@ -55,6 +77,19 @@ def stored(path: Path) -> str:
             wrong += [f'cell {i} shows a path of one machine: {p}' for p in re.findall(MACHINE_PATH, text)]
             if any(k.startswith('image/') for k in data) and not directive(cell, 'fig-alt'):
                 wrong.append(f'cell {i} shows a picture without #| fig-alt')
+    return '\n'.join(wrong)
+
+
+def the_map() -> str:
+    "Imports that point up or sideways: modules have the numbers of their chapters."
+    package, order, wrong = ROOT/cfg['lib_path'], {}, []
+    for path in (ROOT/cfg['nbs_path']).glob('[0-9]*.ipynb'): order[path.stem.partition('_')[2]] = int(path.name[:2])
+    for path in package.glob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+                below = node.module.partition('.')[0]
+                if order.get(below, -1) >= order.get(path.stem, 99): wrong.append(f'{path.stem} imports from {below}')
+                wrong += [f'{path.stem} imports the private {a.name} of {below}' for a in node.names if re.match('_[^_]', a.name)]
     return '\n'.join(wrong)
 
 
@@ -87,7 +122,7 @@ def package(copy: Path, dist: Path, site: Path) -> None:
     if built.returncode: return
     wheel, sdist = next(dist.glob('*.whl')), next(dist.glob('*.tar.gz'))
     expected = {f'{cfg["lib_name"]}/{p.relative_to(copy).as_posix()}' for p in (copy/'results').rglob('*.json')}
-    expected |= {p.relative_to(copy).as_posix() for p in (copy/cfg['lib_path']).rglob('*.py')}
+    expected |= {p.relative_to(copy).as_posix() for pattern in ('*.py', 'py.typed') for p in (copy/cfg['lib_path']).rglob(pattern)}
     found = {n for n in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in n}
     record('the wheel holds the modules and the results, nothing else', '\n'.join(
         f'{n}: {"missing" if n in expected else "not expected"}' for n in sorted(expected ^ found)))
@@ -115,35 +150,33 @@ def command_line(site: Path, empty: Path) -> None:
     record('facemask-seg says in one line that a folder is not there', wrong)
 
 
-def with_nbdev(paths: list[Path]) -> None:
-    "nbdev_test over all notebooks; counts those that it says it completed."
-    command = [BIN/'nbdev_test', '--n_workers', '2', '--do_print', '--timing']
-    process = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-    output, completed = '', []
-    for line in process.stdout:
-        output += line
-        for path in re.findall(r'- Completed (.*?\.ipynb)', line):
-            completed.append(Path(path))
-            print(f'{time.time()-START:5.0f}s  {len(completed)}/{len(paths)}  {name(completed[-1])}', flush=True)
-    bad = {Path(p) for p in re.findall(r' in (/.*\.ipynb):$', output, re.MULTILINE)}
-    if process.wait(): print(output)
-    if process.returncode and not bad: record('nbdev_test', f'exit code {process.returncode}; see above')
-    for path in paths:
-        record(f'nbdev_test {name(path)}', 'see its traceback above' if path in bad else '' if path in completed else 'was not run')
-    print(''.join(f'{"":8}{line}\n' for line in re.findall(r'^\S+\.ipynb: \d+ secs$', output, re.MULTILINE)), end='')
+def with_references(path: Path, env: dict) -> str:
+    "nbdev_test of one notebook; what went wrong."
+    result = run(BIN/'nbdev_test', '--path', path, '--n_workers', '0', '--do_print', cwd=ROOT, env=env)
+    return problem(result) or ('' if f'Completed {path}' in result.stdout else f'was not run\n{result.stdout}')
 
 
-def alone(paths: list[Path], site: Path, tmp: Path) -> None:
-    "Every notebook in a process and an empty folder of its own, two at a time."
-    env = {k: v for k, v in os.environ.items() if k != 'FACEMASK_DATA'}
-    env |= {'PYTHONPATH': str(site), 'IPYTHONDIR': str(tmp/'ipython')}
+def alone(path: Path, env: dict, tmp: Path) -> str:
+    "One notebook in a process and an empty folder of its own; what went wrong."
+    with tempfile.TemporaryDirectory(dir=tmp) as empty:
+        return problem(run(sys.executable, ROOT/'.ci/alone.py', path, cwd=empty, env=env, timeout=900))
+
+
+def run_notebooks(paths: list[Path], site: Path, newer: Path, tmp: Path) -> None:
+    "Every notebook once, two at a time, the slow ones first."
+    bare = {k: v for k, v in os.environ.items() if k != 'FACEMASK_DATA'} | {'IPYTHONDIR': str(tmp/'ipython')}
 
     def one(path: Path) -> None:
         "Run one notebook and record how it went."
-        with tempfile.TemporaryDirectory(dir=tmp) as empty:
-            try: wrong = problem(run(sys.executable, ROOT/'.ci/alone.py', path, cwd=empty, env=env, timeout=600))
-            except subprocess.TimeoutExpired: wrong = 'did not end within 10 minutes'
-        record(f'alone {name(path)}', wrong)
+        began = time.time()
+        chapter = path.parent == ROOT/cfg['nbs_path']
+        reference = REFERENCES.search(''.join(c.source for c in read(path).cells if c.cell_type == 'code'))
+        folders = [newer, site] if chapter else [site]
+        try:
+            if reference: wrong = with_references(path, {**os.environ, 'PYTHONPATH': str(ROOT)})
+            else: wrong = alone(path, bare | {'PYTHONPATH': os.pathsep.join(map(str, folders))}, tmp)
+        except subprocess.TimeoutExpired: wrong = 'did not end within 15 minutes'
+        record(f'{"with references" if reference else "alone"} {name(path)} ({time.time()-began:.0f} s)', wrong)
 
     with ThreadPoolExecutor(2) as pool: list(pool.map(one, paths))
 
@@ -154,15 +187,17 @@ def main() -> int:
     if not paths: sys.exit('there are no notebooks')
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
-        for folder in ('copy', 'dist', 'site', 'empty'): (tmp/folder).mkdir()
+        for folder in ('copy', 'dist', 'site', 'newer', 'empty'): (tmp/folder).mkdir()
         for path in paths: record(f'stored {name(path)}', stored(path))
+        record('a module imports only from chapters with lower numbers', the_map())
+        record('types (pyright, basic)', problem(run(BIN/'basedpyright', '--pythonpath', sys.executable, cwd=ROOT)))
         copy_project(tmp/'copy')
         unchanged(tmp/'copy')
         package(tmp/'copy', tmp/'dist', tmp/'site')
         command_line(tmp/'site', tmp/'empty')
         site(tmp/'copy', len(paths))
-        with_nbdev(paths)
-        alone(paths, tmp/'site', tmp)
+        record('fastcore 2 installs', problem(run(sys.executable, '-m', 'pip', 'install', '-qq', '--no-deps', '--target', tmp/'newer', 'fastcore>=2')))
+        run_notebooks(paths, tmp/'site', tmp/'newer', tmp)
     print(''.join(f'\nFAILED  {what}' for what in failed))
     print(f'{len(passed)} passed, {len(failed)} failed')
     return bool(failed)
