@@ -7,6 +7,7 @@ __all__ = ['split', 'channel_stats', 'flip', 'Mirror', 'augmentation', 'apply_au
 
 # %% ../nbs/16_data.ipynb #1bad2c1d
 import copy
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -133,12 +134,14 @@ def batches(
     batch_size:int,       # Photos per batch; the last one may have fewer
     shuffle:bool=False,   # In an order that depends on `dataset.seed` and `epoch` only
     epoch:int=0,          # Which pass over the data this is
-    workers:int=0,        # Processes that load ahead; 0: none
+    workers:int|None=0,   # Processes that load ahead, beside this one; 0: none, None: one per core
     drop_last:bool=False, # Leave out a last batch that is not full
+    device:torch.device|str='cpu', # Where the batches will go: for cuda they are pinned in memory
 )->DataLoader:            # Of (photos uint8 (N, 3, H, W), masks uint8 (N, H, W))
     "The batches of one epoch, the same for any number of workers."
     dataset.epoch = epoch
     order = np.arange(len(dataset))
     if shuffle: np.random.default_rng([dataset.seed, epoch]).shuffle(order)
+    if workers is None: workers = os.cpu_count() or 1
     return DataLoader(copy.copy(dataset), batch_size, sampler=order.tolist(), num_workers=workers, drop_last=drop_last,
-                      generator=torch.Generator().manual_seed(0), pin_memory=torch.cuda.is_available())
+                      generator=torch.Generator().manual_seed(0), pin_memory=torch.device(device).type == 'cuda')

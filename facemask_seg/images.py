@@ -9,6 +9,7 @@ __all__ = ['PAD', 'IMAGENET', 'RAW', 'open_image', 'to_rgb', 'read_photo', 'fit_
 # %% ../nbs/12_images.ipynb #7be637a6
 import os
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 import math
@@ -164,12 +165,17 @@ def mean_std(
     return mean, std
 
 # %% ../nbs/12_images.ipynb #b96f6d38
+@lru_cache
+def _per_channel(values, device): # made once, and not for every batch: to a GPU that is a copy
+    with torch.inference_mode(False):
+        return 255*torch.tensor(values, dtype=torch.float32).to(device).view(3, 1, 1)
+
 def normalize(
     photos:torch.Tensor, # (N, 3, H, W) uint8, on any device
     stats:Stats,
 )->torch.Tensor:         # The same shape, float32, on the same device; about -2..2
     "Bytes to the numbers a network likes: `(photo/255 - mean)/std`, channel by channel."
-    mean, std = (255*torch.tensor(s, dtype=torch.float32).to(photos.device).view(3, 1, 1) for s in stats)
+    mean, std = (_per_channel(tuple(s), photos.device) for s in stats)
     return photos.float().sub_(mean).div_(std)
 
 # %% ../nbs/12_images.ipynb #16cb1f9d
