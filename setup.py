@@ -31,10 +31,10 @@ setup(
     ],
     python_requires=f'>={cfg["min_python"]}',
     install_requires=cfg['requirements'].split(),
-    extras_require={'dev': cfg['dev_requirements'].split()},
+    extras_require={extra: cfg[f'{extra}_requirements'].split() for extra in ('faces', 'dev')},
     packages=[*find_packages(include=[lib, f'{lib}.*']), *results],
     package_dir={f'{lib}.results': 'results'},
-    package_data={lib: ['py.typed'], **{package: ['*.json'] for package in results}},
+    package_data={lib: ['py.typed', 'photos/*.jpg'], **{package: ['*.json'] for package in results}},
     entry_points={
         'console_scripts': cfg['console_scripts'].split(),
         'nbdev': f'{cfg["lib_name"]}={cfg["lib_name"]}._modidx:d',

