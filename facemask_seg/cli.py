@@ -304,31 +304,31 @@ def _add_demo(commands):
     _add_device(p)
 
 # %% ../nbs/52_cli.ipynb #4b29c29a
-def _list_experiments(rows):
-    "Every experiment, its question, its rows, and how many seeds of each have been run."
+def _list_experiments(runs):
+    "Every experiment, its question, its recipes, and how many runs of each there are."
     from collections import Counter
     from facemask_seg.experiments import EXPERIMENTS
-    done = Counter(r['row'] for r in rows)
+    done = Counter(r['run'] for r in runs)
     for name, experiment in EXPERIMENTS.items():
         print(f'{name}: {experiment.question}')
-        for row in experiment.rows: print(f'  {row:<28}{done[row] or "none"} run')
+        for name in experiment.recipes: print(f'  {name:<28}{done[name] or "none"} run')
 
 def _experiment(args):
-    "Run the rows of an experiment, then show its table; or list what there is."
-    from facemask_seg.experiments import EXPERIMENTS, markdown, read_rows, run_experiment
-    if args.list: return _list_experiments(read_rows(args.results))
+    "Make the runs of an experiment, then show its tables; or list what there is."
+    from facemask_seg.experiments import EXPERIMENTS, markdown, read_runs, run_experiment
+    if args.list: return _list_experiments(read_runs(args.results))
     if not (args.name and args.data): raise ValueError(f'name an experiment and --data PACKED; {NAME} experiment --list shows what there is')
     for _ in run_experiment(args.name, args.data, args.seeds, args.missing, args.encoder, args.report_masks, args.results, device=args.device,
                             size=args.size, epochs=args.epochs, precision=args.precision): pass
-    print(markdown(EXPERIMENTS[args.name], read_rows(args.results)))
+    print(markdown(EXPERIMENTS[args.name], read_runs(args.results)))
 
 # %% ../nbs/52_cli.ipynb #3399e214
 def _add_experiment(commands):
     "The `experiment` sub-command."
-    p = _add(commands, 'experiment', _experiment, 'run the rows of one of the course\'s experiments, or list them', '--list',
+    p = _add(commands, 'experiment', _experiment, 'make the runs of one of the course\'s experiments, or list them', '--list',
         'four_classes --data packed --seeds 3 --missing', 'unfreezing --data packed --encoder runs/rest-of-face', 'autopsy --data packed --report-masks packed-original --epochs 2')
     p.add_argument('name', metavar='NAME', nargs='?', help='which one')
-    p.add_argument('--list', action='store_true', help='show all experiments and how many rows of each have been run')
+    p.add_argument('--list', action='store_true', help='show all experiments and how many runs of each there are')
     p.add_argument('--data', metavar='PACKED', help=f'folder made by {NAME} convert')
     p.add_argument('--report-masks', metavar='PACKED', help=f'for autopsy and all_but_one: the same photos, made by {NAME} convert --original')
     p.add_argument('--encoder', metavar='RUN', help="run folder or weights file in the place of ImageNet's weights")
@@ -336,8 +336,8 @@ def _add_experiment(commands):
     p.add_argument('--size', type=int, help='side of the squares in pixels')
     p.add_argument('--epochs', type=int, help='passes over the training part')
     p.add_argument('--precision', help='bf16 or fp32')
-    p.add_argument('--missing', action='store_true', help='only rows that have no result yet')
-    p.add_argument('--results', metavar='DIR', default='results', help='rows go to DIR/rows (default: %(default)s)')
+    p.add_argument('--missing', action='store_true', help='only runs that are not stored yet, for these data, precision and device')
+    p.add_argument('--results', metavar='DIR', default='results', help='runs are stored in DIR/runs (default: %(default)s)')
     _add_device(p)
 
 # %% ../nbs/52_cli.ipynb #7c036cfc
