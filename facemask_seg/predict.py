@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .files import atomic, show_progress
-from .images import find_photos, open_photo, prepare, unfit_square
+from .files import atomic, in_order, show_progress
+from .images import find_photos, open_photo, prepare, save_mask, unfit_square
 from .labels import Scheme, overlay
 from .loop import forward, pick_device, predict_probabilities
 from .weights import Meta, load_model
@@ -26,15 +26,25 @@ def full_size_mask(
     probabilities:torch.Tensor, # (C, S, S) float32, on the network's square
     width:int,                  # Of the photo
     height:int,
+    threshold:float=.5,         # Foreground is where the foreground's probabilities add up to more than this
 )->np.ndarray:                  # (height, width) uint8 class ids
-    "Enlarge the probabilities to the photo's size and take the most probable class, one class at a time to save memory."
-    best = unfit_square(probabilities[:1], width, height)[0]
-    mask = torch.zeros(best.shape, dtype=torch.uint8)
-    for i in range(1, len(probabilities)):
+    "`loop.decide` at the photo's own size, one class at a time to save memory."
+    total = unfit_square(probabilities[1:2], width, height)[0]
+    best, mask = total.clone(), torch.ones(total.shape, dtype=torch.uint8)
+    for i in range(2, len(probabilities)):
         p = unfit_square(probabilities[i:i+1], width, height)[0]
         mask[p > best] = i
         best = torch.maximum(best, p)
-    return mask.numpy()
+        total += p
+    return mask.masked_fill_(total <= threshold, 0).numpy()
+
+# %% ../nbs/35_predict.ipynb #af7addb7
+def _free(path, overwrite):
+    "`path`, as a `Path` that may be written. Raises `FileExistsError` unless it may `overwrite`."
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f'{path} is there already; choose another name or say overwrite=True')
+    return path
 
 # %% ../nbs/35_predict.ipynb #2122f32a
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,24 +73,16 @@ class Prediction:
         path:str|os.PathLike, # Where to, .png
         overwrite:bool=False, # Replace a file that is there
     )->Path:                  # The file
-        "Write the mask as a palette PNG whose pixel values are the class ids. Raises `ValueError`, `FileExistsError`."
-        path, image = Path(path), Image.fromarray(self.mask)
-        if path.suffix.lower() != '.png': raise ValueError(f'{path}: a mask is saved as .png; other formats may change class ids')
-        image.putpalette(self.scheme.rgb().tobytes())
-        return _save(image, path, 'PNG', overwrite)
+        "Write the mask as a PNG whose pixel values are the class ids. Raises `ValueError`, `FileExistsError`."
+        path = _free(path, overwrite)
+        with atomic(path) as temporary: save_mask(temporary, self.mask, self.scheme)
+        return path
 
     def __repr__(self):
         shares = ', '.join(f'{name} {share:.2%}' for name, share in list(self.areas.items())[1:])
         return f'Prediction({self.photo.width}x{self.photo.height}: {shares})'
 
     def _repr_png_(self): return self.overlay()._repr_png_()
-
-# %% ../nbs/35_predict.ipynb #af7addb7
-def _save(image, path, kind, overwrite, **options):
-    "Write an image, whole or not at all. Raises `FileExistsError` unless it may `overwrite`."
-    if path.exists() and not overwrite: raise FileExistsError(f'{path} is there already; choose another name or say overwrite=True')
-    with atomic(path) as temporary: image.save(temporary, format=kind, **options)
-    return path
 
 # %% ../nbs/35_predict.ipynb #09364249
 class Segmenter:
@@ -121,12 +123,10 @@ class Segmenter:
     def predict_folder(self,
         folder:str|os.PathLike, # With photos; not searched deeper than itself
         dest:str|os.PathLike,   # Folder for NAME_mask.png and NAME_overlay.jpg; made when missing
-        batch_size:int=8,       # Photos per step
-        overwrite:bool=False,   # Replace masks and overlays that are there
-        progress:bool=True,     # Show a progress bar
+        **options,              # Of `predict_files`
     )->list[dict]:              # As from `predict_files`
         "Predict every photo in a folder. Raises what `find_photos` and `predict_files` raise."
-        return predict_files(self, find_photos(folder), dest, batch_size, overwrite, progress)
+        return predict_files(self, find_photos(folder), dest, **options)
 
 # %% ../nbs/35_predict.ipynb #b469278e
 def _outputs(files, dest):
@@ -134,10 +134,35 @@ def _outputs(files, dest):
     taken, out = set(), []
     for file in files:
         name, k = file.stem, 1
-        while name.lower() in taken: k += 1; name = f'{file.stem}-{k}'
+        while name.lower() in taken:
+            k += 1
+            name = f'{file.stem}-{k}'
         taken.add(name.lower())
         out.append((dest/f'{name}_mask.png', dest/f'{name}_overlay.jpg'))
     return out
+
+# %% ../nbs/35_predict.ipynb #fe24887d
+def _write(segmenter, photo, probabilities, output):
+    "Write overlay and mask of one photo; what `predict_files` says about it."
+    pred = Prediction(photo, full_size_mask(probabilities, *photo.size), segmenter.meta.scheme)
+    mask, picture = output
+    with atomic(picture) as temporary: pred.overlay().save(temporary, format='JPEG', quality=92)
+    pred.save(mask, overwrite=True)
+    return {'mask': str(mask), 'overlay': str(picture), 'areas': pred.areas}
+
+# %% ../nbs/35_predict.ipynb #bb0013eb
+def _open_or_reason(file):
+    "The photo, or in words why it cannot be read."
+    try: return open_photo(file)
+    except (OSError, ValueError) as e: return str(e)
+
+def _predict_batch(segmenter, batch):
+    "Predict and write one batch of (file, output, photo or reason); a row for every file, in order."
+    photos = [photo for _, _, photo in batch if not isinstance(photo, str)]
+    found = iter(segmenter.probabilities(photos) if photos else ())
+    for file, output, photo in batch:
+        if isinstance(photo, str): yield {'file': file.name, 'reason': photo}
+        else: yield {'file': file.name, **_write(segmenter, photo, next(found), output)}
 
 # %% ../nbs/35_predict.ipynb #6eab8f0c
 def predict_files(
@@ -146,37 +171,26 @@ def predict_files(
     dest:str|os.PathLike,            # Folder for NAME_mask.png and NAME_overlay.jpg; made when missing
     batch_size:int=8,                # Photos per step
     overwrite:bool=False,            # Replace masks and overlays that are there
+    skip_existing:bool=False,        # Leave out photos whose mask is there
+    workers:int|None=None,           # Helpers beside this process that read photos; 0: none, None: one per core
     progress:bool=True,              # Show a progress bar
-)->list[dict]:                       # Per file: 'file', then 'mask', 'overlay' and 'areas', or 'reason' when it cannot be read
-    "Predict many photos in batches and write their masks and overlays. Raises `FileExistsError` before doing anything."
-    files = [Path(f) for f in files]
-    outputs, rows = _outputs(files, Path(dest)), []
-    there = [p for pair in outputs for p in pair if p.exists()]
-    if there and not overwrite: raise FileExistsError(f'{there[0]} is there already; choose another folder or ask to overwrite')
-    with show_progress(None, 'predict', progress, total=len(files), unit='photo') as bar:
-        for i in range(0, len(files), batch_size):
-            rows += _predict_batch(segmenter, files[i:i+batch_size], outputs[i:i+batch_size])
-            bar.update(len(files[i:i+batch_size]))
+)->list[dict]:                       # Per file 'file', and 'mask', 'overlay' and 'areas', or 'reason'
+    "Predict many photos in batches; write masks and overlays. Raises `FileExistsError` before doing anything."
+    todo = _todo([Path(f) for f in files], Path(dest), overwrite, skip_existing)
+    photos, rows = in_order(_open_or_reason, [file for file, _ in todo], workers), []
+    with show_progress(None, 'predict', progress, total=len(todo), unit='photo') as bar:
+        for i in range(0, len(todo), batch_size):
+            for row in _predict_batch(segmenter, [(*t, next(photos)) for t in todo[i:i+batch_size]]):
+                rows.append(row)
+                bar.update()
     return rows
 
-def _open_or_reason(file):
-    "The photo, or in words why it cannot be read."
-    try: return open_photo(file)
-    except (OSError, ValueError) as e: return str(e)
-
-# %% ../nbs/35_predict.ipynb #fe24887d
-def _predict_batch(segmenter, files, outputs):
-    "Predict and write one batch; a row for every file, in order."
-    opened = [_open_or_reason(f) for f in files]
-    photos = [p for p in opened if not isinstance(p, str)]
-    found = iter(segmenter.probabilities(photos) if photos else ())
-    return [{'file': f.name, 'reason': photo} if isinstance(photo, str) else {'file': f.name, **_write(segmenter, photo, next(found), out)}
-            for f, photo, out in zip(files, opened, outputs)]
-
-def _write(segmenter, photo, probabilities, output):
-    "Write mask and overlay of one photo; what `predict_files` says about it."
-    pred = Prediction(photo, full_size_mask(probabilities, *photo.size), segmenter.meta.scheme)
-    mask, picture = output
-    pred.save(mask, overwrite=True)
-    _save(pred.overlay(), picture, 'JPEG', True, quality=92)
-    return {'mask': str(mask), 'overlay': str(picture), 'areas': pred.areas}
+def _todo(files, dest, overwrite, skip_existing):
+    "Pairs of a file and its outputs that are to be written. Raises `FileExistsError` when some are there."
+    pairs = list(zip(files, _outputs(files, dest)))
+    if skip_existing: return [(file, out) for file, out in pairs if not out[0].exists()]
+    there = [p for _, out in pairs for p in out if p.exists()]
+    if there and not overwrite: raise FileExistsError(
+        f'{there[0]} is there already; say overwrite=True to replace it, skip_existing=True to keep it, '
+        'or choose another folder')
+    return pairs
