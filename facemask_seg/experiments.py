@@ -7,28 +7,31 @@ __all__ = ['METRICS', 'BASELINE', 'PRETRAINED', 'ONE_CLASS', 'COMMON', 'MENDED',
            'EQUAL', 'Experiment', 'prepare', 'Protocol', 'encoder_word', 'one_word', 'plan', 'train_one', 'run_recipe',
            'blind_mask', 'learn_blind', 'blind_address', 'run_blind', 'run_experiment', 'results_folder', 'read_runs',
            'protocol_of', 'fits', 'runs_of', 'paired', 'protocols', 'pulls', 't_value', 'by_seed', 'seed_spreads',
-           'verdict', 'check_pairs', 'compare', 'mean_of', 'summarize', 'signed', 'in_words', 'heading', 'control',
-           'table', 'markdown', 'draw_forest']
+           'verdict', 'check_pairs', 'compare', 'mean_of', 'summarize', 'signed', 'in_words', 'answers', 'heading',
+           'control', 'table', 'markdown', 'draw_forest', 'train_small']
 
-# %% ../nbs/41_experiments.ipynb #c1a29dbf
+# %% ../nbs/41_experiments.ipynb #942a4810
 import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 import facemask_seg
-from .data import split
+from .data import FaceDataset, batches, split
 from .files import FolderBusy, lock, write_json
+from .images import IMAGENET, Stats
 from .labels import EYES_LIPS, FOREGROUND, Picture
-from .loop import pick_device, pick_precision
+from .loop import evaluate, pick_device, pick_precision, train_one_epoch
 from .metrics import ConfusionMatrix, by_photo, foreground_iou, photo_record, report
+from .optimizers import lr_factor
 from .original import ORIGINAL, OriginalRecipe, best_threshold, train_original
 from .packed import Packed
 from .train import DEFAULT, Recipe, device_name, fit
@@ -471,7 +474,7 @@ def summarize(
         lines.append(line)
     return lines
 
-# %% ../nbs/41_experiments.ipynb #5a7394d7
+# %% ../nbs/41_experiments.ipynb #72b34ea9
 def signed(x:float)->str:
     "With its sign and three decimals; no minus before zero."
     return f'{round(x, 3) + 0.:+.3f}'
@@ -484,6 +487,19 @@ def in_words(
     seeds = f"{line['seeds']} seed" + 's' * (line['seeds'] > 1)
     word = 'one run, to the last bit' if line['same'] else line['verdict']
     return f"**{word}**: {signed(line['difference'])} ({signed(line['low'])} to {signed(line['high'])}; {seeds})"
+
+def answers(
+    experiment:Experiment,
+    runs:list[dict],       # From `read_runs`
+    claims:dict[str, str], # The name of a recipe, and what it stands for in a sentence
+)->str:
+    "What the runs say about each recipe, a Markdown list; under every protocol that has something to compare."
+    found, said = protocols(experiment, runs), {name: [] for name in claims}
+    for p in found:
+        for line in summarize(experiment, runs, p):
+            if line['run'] in claims and 'verdict' in line:
+                said[line['run']].append(f'{in_words(line)} at {p.size} px, {p.epochs} epochs, {p.precision}')
+    return '\n'.join(f"- {claims[name]}: {'; '.join(each) or 'not run yet'}." for name, each in said.items())
 
 def heading(
     experiment:Experiment,
@@ -578,3 +594,25 @@ def draw_forest(
     ax.set_xlabel(f'difference in {METRICS[experiment.metric]} from {experiment.reference}, test')
     ax.set_title(heading(experiment, runs, protocol), fontsize=8)
     return fig
+
+# %% ../nbs/41_experiments.ipynb #686dcdc1
+def train_small(
+    net:nn.Module,      # A small one, such as `unet.TinyUNet`
+    data:FaceDataset,
+    loss:Callable,      # Of logits and masks
+    epochs:int=3,
+    batch:int=4,
+    stats:Stats=IMAGENET,
+    optimizer:torch.optim.Optimizer|None=None, # None: AdamW with a highest learning rate of 0.01
+    shuffle:bool=True,
+    each:Callable|None=None, # Called with the number of the epoch after each, from 0
+)->list:                     # What `each` returned
+    "Train a small network on the CPU, and look at it after each epoch."
+    optimizer = optimizer or torch.optim.AdamW(net.parameters(), 1e-2)
+    steps, seen = -(-len(data) // batch), []
+    for epoch in range(epochs):
+        def rate(step): return lr_factor(epoch * steps + step, epochs * steps)
+        photos = batches(data, batch, shuffle=shuffle, epoch=epoch)
+        train_one_epoch(net, photos, loss, optimizer, stats=stats, device='cpu', lr_at=rate, progress=False)
+        if each: seen.append(each(epoch))
+    return seen
