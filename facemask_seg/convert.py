@@ -6,11 +6,10 @@
 __all__ = ['ANNOTATIONS', 'READINGS', 'IDS', 'LAYOUTS', 'Item', 'read_channel', 'Layout', 'find_layout', 'find_items',
            'check_item', 'convert_item', 'pack', 'pack_drawn']
 
-# %% ../nbs/15_convert.ipynb #e27d3734
+# %% ../nbs/15_convert.ipynb #10060f09
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,7 @@ from .images import fit_square, read_mask, read_photo
 from .labels import CELEBAMASK, EYES_LIPS, Scheme
 from .packed import MANIFEST, Face, Packed, Problem, class_shares, pack_items, stray_ids
 
-# %% ../nbs/15_convert.ipynb #e95c5fd1
+# %% ../nbs/15_convert.ipynb #7ca77bbf
 class Item(NamedTuple):
     "One face of a source: files relative to the source folder."
     name:str               # What the face is called in the manifest
@@ -32,56 +31,60 @@ class Item(NamedTuple):
     masks:tuple[str, ...]  # Its mask, or its parts' masks
 
 def _files(root, folder):
-    "The files of `root/folder` by stem (the name without the ending); hidden ones do not count."
+    "The files of `root/folder` by stem, the name without the ending; not hidden ones."
     found = {}
     for entry in os.scandir(Path(root)/folder):
         if not entry.name.startswith('.'):
             found.setdefault(Path(entry.name).stem, []).append(f'{folder}/{entry.name}')
     return {stem: tuple(sorted(files)) for stem, files in found.items()}
 
-# %% ../nbs/15_convert.ipynb #3ad5f0df
+# %% ../nbs/15_convert.ipynb #7b5e1c94
+def _grouped(files, owner):
+    "Files by what `owner` makes of their stem."
+    groups = {}
+    for stem, names in files: groups.setdefault(owner(stem), []).extend(names)
+    return {name: tuple(sorted(names)) for name, names in groups.items()}
+
 def _paired_items(root, folder):
     "Items of `images/` beside `folder/`, matched by stem."
-    photos, masks = _files(root, 'images'), {}
-    for stem, files in _files(root, folder).items():
-        name = stem if stem in photos else stem.removesuffix('_mask')
-        masks[name] = masks.get(name, ()) + files
-    return [Item(stem, photos.get(stem, ()), masks.get(stem, ())) for stem in {**photos, **masks}]
+    photos = _files(root, 'images')
+    def owner(stem): return stem if stem in photos else stem.removesuffix('_mask')
+    masks = _grouped(_files(root, folder).items(), owner)
+    return [Item(name, photos.get(name, ()), masks.get(name, ()))
+            for name in {**photos, **masks}]
 
-# %% ../nbs/15_convert.ipynb #ad5b7e05
+# %% ../nbs/15_convert.ipynb #138e0248
 ANNOTATIONS = 'CelebAMask-HQ-mask-anno'
 
 def _number(stem):
     "'7' and '00007' are the same face; other names stay as they are."
     return str(int(stem)) if stem.isdecimal() else stem
 
+def _part_owner(stem):
+    "'00007_nose' belongs to face '7'; what names no part belongs to nobody."
+    number, separator, part = stem.partition('_')
+    return _number(number) if separator else f'{stem}, no part'
+
 def _part_files(root):
     "All files of parts, by stem."
-    folders = sorted(entry.name for entry in os.scandir(Path(root)/ANNOTATIONS) if entry.is_dir())
+    folders = [e.name for e in os.scandir(Path(root)/ANNOTATIONS) if e.is_dir()]
     for folder in folders: yield from _files(root, f'{ANNOTATIONS}/{folder}').items()
 
 def _celebamask_items(root):
     "Items of the original CelebAMask-HQ layout, matched by number."
-    photos, parts, strangers = {}, {}, []
-    for stem, files in _files(root, 'CelebA-HQ-img').items(): photos.setdefault(_number(stem), []).append((stem, files))
-    for stem, files in _part_files(root):
-        number, separator, part = stem.partition('_')
-        if separator: parts.setdefault(_number(number), []).extend(files)
-        else: strangers.append(Item(stem, (), files))
-    return [_celebamask_item(n, photos.get(n, ()), parts.get(n, ())) for n in {**photos, **parts}] + strangers
+    photos = _grouped(_files(root, 'CelebA-HQ-img').items(), _number)
+    parts = _grouped(_part_files(root), _part_owner)
+    names = {n: Path(files[0]).stem for n, files in photos.items()}
+    return [Item(names.get(n, n), photos.get(n, ()), parts.get(n, ()))
+            for n in {**photos, **parts}]
 
-def _celebamask_item(number, photos, parts):
-    "One face: all photos and all parts with this number."
-    name = min(photos)[0] if photos else number
-    files = sorted(file for _, files in photos for file in files)
-    return Item(name, tuple(files), tuple(sorted(parts)))
-
-# %% ../nbs/15_convert.ipynb #98a714a3
+# %% ../nbs/15_convert.ipynb #5042b275
 def _is_set(values):
     "Which pixels of a picture of 0 and 255 (or 0 and 1) are set."
     most = values.max()
-    if 1 < most < 128: raise ValueError(f'a mask of 0 and 255 cannot have a largest value of {most}; if these are '
-        "ids, call the folder labels, or use ids='scheme' or 'celebamask' (--ids)")
+    if 1 < most < 128: raise ValueError(
+        f'a mask of 0 and 255 cannot have a largest value of {most}; if these are ids, '
+        "call the folder labels, or use ids='scheme' or 'celebamask' (--ids)")
     return values >= (128 if most > 1 else 1)
 
 def _part_name(path):
@@ -92,12 +95,14 @@ def _part_name(path):
 
 def _paint(labels, path, part):
     "One part over what is there already."
-    try: values = _is_set(read_mask(path)[0])
-    except ValueError as e: raise ValueError(str(e) if str(e).startswith(str(path)) else f'{path}: {e}') from e
-    if labels is None: labels = np.zeros(values.shape, np.uint8)
-    if values.shape != labels.shape: raise ValueError(f'{path}: is {values.shape[1]}x{values.shape[0]}, '
-        f'the parts before it {labels.shape[1]}x{labels.shape[0]}')
-    labels[values] = CELEBAMASK[part]
+    values = read_mask(path)[0]
+    try: here = _is_set(values)
+    except ValueError as e: raise ValueError(f'{path}: {e}') from e
+    if labels is None: labels = np.zeros(here.shape, np.uint8)
+    (h, w), (height, width) = here.shape, labels.shape
+    if (h, w) != (height, width):
+        raise ValueError(f'{path}: is {w}x{h}, the parts before it {width}x{height}')
+    labels[here] = CELEBAMASK[part]
     return labels
 
 # %% ../nbs/15_convert.ipynb #5d65e4f9
@@ -105,23 +110,24 @@ def read_channel(path:Path)->np.ndarray:
     "The values in a mask's file."
     return read_mask(path)[0]
 
-# %% ../nbs/15_convert.ipynb #f555c501
+# %% ../nbs/15_convert.ipynb #e9a9ae7d
 def _read_file(paths):
     "The values in a mask's file and the scheme that it names, if any."
     return read_mask(paths[0])
 
 def _read_parts(paths):
-    "Source labels from one file per part: painted in the order of `CELEBAMASK`, so where two overlap the later wins."
-    parts = {_part_name(path): path for path in paths}
-    labels = None
-    for part in sorted(parts, key=CELEBAMASK.__getitem__): labels = _paint(labels, parts[part], part)
+    "Source labels from one file per part, painted in the order of `CELEBAMASK`."
+    parts, labels = {_part_name(path): path for path in paths}, None
+    for part in CELEBAMASK:
+        if part in parts: labels = _paint(labels, parts[part], part)
     return labels, None
 
-# %% ../nbs/15_convert.ipynb #f43e945f
+# %% ../nbs/15_convert.ipynb #d53dd37b
 def _as_classes(values, scheme):
     "Class ids that are class ids already; `IGNORE` passes."
     stray = stray_ids(values, scheme)
-    if stray: raise ValueError(f'has the ids {stray}; the scheme {scheme.name!r} has 0 to {scheme.n_classes-1}')
+    if stray: raise ValueError(
+        f'has the ids {stray}; the scheme {scheme.name!r} has 0 to {scheme.n_classes-1}')
     return values
 
 def _as_parts(values, scheme):
@@ -130,13 +136,14 @@ def _as_parts(values, scheme):
 
 def _as_yes_or_no(values, scheme):
     "Class ids 0 and 1 from 0 and 255 (or 0 and 1)."
-    if scheme.n_classes > 2: raise ValueError(f'a mask of 0 and 255 holds one class, the scheme {scheme.name!r} has '
+    if scheme.n_classes > 2: raise ValueError(
+        f'a mask of 0 and 255 holds one class, the scheme {scheme.name!r} has '
         f'{scheme.n_classes-1}; use scheme=FOREGROUND (--scheme foreground)')
     return _is_set(values).astype(np.uint8)
 
 READINGS = {'scheme': _as_classes, 'celebamask': _as_parts, 'yes or no': _as_yes_or_no}
 
-# %% ../nbs/15_convert.ipynb #634d73a0
+# %% ../nbs/15_convert.ipynb #e8986216
 IDS = 'auto', 'scheme', 'celebamask' # What may be said about the numbers in masks
 
 def _reading(layout, scheme, ids):
@@ -146,36 +153,39 @@ def _reading(layout, scheme, ids):
     return 'celebamask' if layout == 'celebamask' or scheme.sources else 'scheme'
 
 def _to_classes(values, said, layout, scheme, ids):
-    "The values of a mask's file as class ids of `scheme`; `said` is the scheme that the file names, or None."
-    if ids == 'auto' and said: return scheme.lookup_from(said)[_as_classes(values, said)]
+    "A mask's values as class ids of `scheme`; `said` is the scheme that its file names."
+    if ids == 'auto' and said:
+        return scheme.lookup_from(said)[_as_classes(values, said)]
     return READINGS[_reading(layout, scheme, ids)](values, scheme)
 
-# %% ../nbs/15_convert.ipynb #f5f5cd1d
+# %% ../nbs/15_convert.ipynb #d2f793b9
 class Layout(NamedTuple):
     "A way of laying out photos and masks in folders."
     folders:tuple[str, str] # Their presence is how the layout is recognised
     items:Callable          # Source folder -> list of `Item`
-    read:Callable           # Paths of a face's masks -> (H, W) uint8 values and the scheme that the file names, if any
+    read:Callable           # Paths of masks -> (H, W) uint8 values; the scheme that they name
 
 LAYOUTS = {
     'celebamask': Layout(('CelebA-HQ-img', ANNOTATIONS), _celebamask_items, _read_parts),
     'labels': Layout(('images', 'labels'), partial(_paired_items, folder='labels'), _read_file),
     'masks': Layout(('images', 'masks'), partial(_paired_items, folder='masks'), _read_file)}
 
-# %% ../nbs/15_convert.ipynb #54ce7444
+# %% ../nbs/15_convert.ipynb #f727c65f
 def find_layout(
     source:str|os.PathLike, # A folder
 )->str:                     # A key of `LAYOUTS`
-    "Recognise the layout of `source`. Raises `FileNotFoundError` or `ValueError` that says what was looked for."
+    "The layout of `source`. Raises `FileNotFoundError`, or `ValueError` that says what was looked for."
     source = Path(source)
     if not source.is_dir(): raise FileNotFoundError(f'{source}: no such folder')
-    found = [name for name, layout in LAYOUTS.items() if all((source/f).is_dir() for f in layout.folders)]
-    wanted = ', or '.join(' and '.join(f'{f}/' for f in layout.folders) for layout in LAYOUTS.values())
+    folders = {name: layout.folders for name, layout in LAYOUTS.items()}
+    found = [n for n, pair in folders.items() if all((source/f).is_dir() for f in pair)]
+    wanted = ', or '.join(f'{photos}/ and {masks}/' for photos, masks in folders.values())
     if not found: raise ValueError(f'{source}: no known layout; it must hold {wanted}')
-    if len(found) > 1: raise ValueError(f'{source}: fits {" and ".join(found)}; keep only one kind of mask in it')
+    if len(found) > 1: raise ValueError(
+        f'{source}: fits {" and ".join(found)}; keep only one kind of mask in it')
     return found[0]
 
-# %% ../nbs/15_convert.ipynb #def97b25
+# %% ../nbs/15_convert.ipynb #99501a6c
 def _order(name):
     "Sort key: numbers by value, then other names by alphabet."
     return (0, int(name), name) if name.isdecimal() else (1, 0, name)
@@ -183,40 +193,44 @@ def _order(name):
 def find_items(
     source:str|os.PathLike, # A folder in the layout
     layout:str,             # A key of `LAYOUTS`
-)->list[Item]:              # Numbers first, by value, then names; masks without a photo last
-    "Every face of `source`, in an order that depends on the names only. Raises `ValueError` when there are no photos."
-    items = LAYOUTS[layout].items(source)
-    if not any(i.photos for i in items): raise ValueError(f'{source}: no photos in {LAYOUTS[layout].folders[0]}/')
+)->list[Item]:              # By number, then by name; masks without a photo last
+    "Every face of `source`. Raises `ValueError` when there are no photos."
+    items, photos = LAYOUTS[layout].items(source), LAYOUTS[layout].folders[0]
+    if not any(i.photos for i in items): raise ValueError(f'{source}: no photos in {photos}/')
     return sorted(items, key=lambda i: (not i.photos, *_order(i.name)))
 
-# %% ../nbs/15_convert.ipynb #39de5708
+# %% ../nbs/15_convert.ipynb #793a233b
 def check_item(
     item:Item,
     layout:str, # A key of `LAYOUTS`
 )->None:
     "Raises `ValueError` for a face whose photo or mask is missing or ambiguous."
-    photos, masks = LAYOUTS[layout].folders
-    if layout == 'celebamask' and not item.photos and '_' not in Path(item.masks[0]).stem:
-        raise ValueError(f'{item.masks[0]}: is not called NUMBER_PART.png, such as 00007_nose.png')
-    if not item.photos: raise ValueError(f'{item.masks[0]}: no photo in {photos}/ belongs to it')
-    if not item.masks: raise ValueError(f'{item.photos[0]}: no mask in {masks}/ belongs to it')
-    if len(item.photos) > 1:
-        raise ValueError(f'{item.photos[1]}: another photo has the same name or number, {item.photos[0]}')
-    if len(item.masks) > 1 and layout != 'celebamask':
-        raise ValueError(f'{item.masks[1]}: another mask has the same name, {item.masks[0]}')
+    folders, photos, masks = LAYOUTS[layout].folders, item.photos, item.masks
+    if not photos and layout == 'celebamask' and '_' not in Path(masks[0]).stem:
+        raise ValueError(f'{masks[0]}: is not called NUMBER_PART.png, such as 00007_nose.png')
+    if not photos: raise ValueError(f'{masks[0]}: no photo in {folders[0]}/ belongs to it')
+    if not masks: raise ValueError(f'{photos[0]}: no mask in {folders[1]}/ belongs to it')
+    if len(photos) > 1:
+        raise ValueError(f'{photos[1]}: another photo has the same name, {photos[0]}')
+    if len(masks) > 1 and layout != 'celebamask':
+        raise ValueError(f'{masks[1]}: another mask has the same name, {masks[0]}')
 
 def _check_shapes(item, photo, values):
     "Refuse a mask of another shape than its photo; another resolution will do."
     (w, h), (mh, mw) = photo.size, values.shape
     if abs(w*mh - h*mw) > max(w, h, mw, mh): raise ValueError(
-        f'{item.masks[0]}: the mask is {mw}x{mh}, the photo {w}x{h}: not the same shape')
+        f'{item.masks[0]}: is {mw}x{mh}, its photo {w}x{h}: not the same shape')
 
 def _as_problem(e, source):
     "What an error about a file of `source` says, file and reason apart."
     file, _, reason = str(e).replace(f'{source}{os.sep}', '').partition(': ')
     return Problem(file.replace(os.sep, '/'), reason)
 
-# %% ../nbs/15_convert.ipynb #ceac4789
+# %% ../nbs/15_convert.ipynb #1a116a85
+def _values(mask):
+    "The different values in a mask."
+    return tuple(np.flatnonzero(np.bincount(mask.ravel())).tolist())
+
 def convert_item(
     item:Item,
     source:Path,     # The source folder
@@ -225,7 +239,7 @@ def convert_item(
     scheme:Scheme,
     ids:str='auto',  # One of `IDS`
 )->Face|Problem:
-    "Read, check and fit one face; whatever is wrong with its files becomes a `Problem`."
+    "Read, check and fit one face; what is wrong with its files becomes a `Problem`."
     try:
         check_item(item, layout)
         photo = read_photo(source/item.photos[0])
@@ -235,11 +249,11 @@ def convert_item(
         except ValueError as e: raise ValueError(f'{item.masks[0]}: {e}') from e
     except (ValueError, OSError) as e: return _as_problem(e, source)
     mask = fit_square(Image.fromarray(classes), size, mask=True)
-    found = np.flatnonzero(np.bincount(values.ravel())).tolist()
     sizes = (*photo.size, *values.shape[::-1])
-    return Face(item.name, np.asarray(fit_square(photo, size)), np.asarray(mask), sizes, tuple(found))
+    square = np.asarray(fit_square(photo, size))
+    return Face(item.name, square, np.asarray(mask), sizes, _values(values))
 
-# %% ../nbs/15_convert.ipynb #b28e24f7
+# %% ../nbs/15_convert.ipynb #3d2153ec
 def _advice(layout, scheme, ids):
     "What to try when a class is empty."
     reading = _reading(layout, scheme, ids)
@@ -249,18 +263,22 @@ def _advice(layout, scheme, ids):
         f"If they are class ids of {scheme.name!r}, use ids='scheme' (--ids scheme). ")
     read = f'They were read as class ids of {scheme.name!r}. '
     if not scheme.sources: return read
-    return read + "If they are CelebAMask's nineteen ids, use ids='celebamask' (--ids celebamask). "
+    return read + ("If they are CelebAMask's nineteen ids, "
+                   "use ids='celebamask' (--ids celebamask). ")
 
 def _check_empty(manifest, advice):
     "Refuse photos in which a class never occurs. Background may be missing."
-    empty = [name for name, n in list(manifest['class_pixels'].items())[1:] if not n]
+    shares = class_shares(manifest)
+    empty = ' or '.join(name for name in list(shares)[1:] if not shares[name])
     if not empty: return
-    shares = ', '.join(f'{name} {100*share:.3g}%' for name, share in class_shares(manifest).items())
-    raise ValueError(f'not one pixel in {manifest["n"]} photos is {" or ".join(empty)} ({shares}). '
-        f"The masks hold the values {', '.join(map(str, manifest['source']['ids']))}. {advice}"
+    all_shares = ', '.join(f'{name} {100*share:.3g}%' for name, share in shares.items())
+    values = ', '.join(map(str, manifest['source']['ids']))
+    raise ValueError(
+        f'not one pixel in {manifest["n"]} photos is {empty} ({all_shares}). '
+        f'The masks hold the values {values}. {advice}'
         'If such photos are meant, allow_empty=True (--allow-empty) packs them.')
 
-# %% ../nbs/15_convert.ipynb #0e907a8d
+# %% ../nbs/15_convert.ipynb #46db73e1
 def _check_request(size, limit, ids):
     "Refuse nonsense before any work is done."
     if size < 1 or (limit is not None and limit < 1):
@@ -269,9 +287,11 @@ def _check_request(size, limit, ids):
 
 def _check_meaning(source, layout, scheme, ids):
     "Refuse an `ids` or a scheme that cannot fit the layout."
-    if layout == 'celebamask' and ids == 'scheme': raise ValueError(f"{source}: part files are "
-        "named after CelebAMask's parts and hold no ids; leave ids='scheme' (--ids scheme) out")
-    if not scheme.sources and _reading(layout, scheme, ids) == 'celebamask': raise ValueError(
+    if layout == 'celebamask' and ids == 'scheme': raise ValueError(
+        f"{source}: part files are named after CelebAMask's parts and hold no ids; "
+        "leave ids='scheme' (--ids scheme) out")
+    reading = _reading(layout, scheme, ids)
+    if reading == 'celebamask' and not scheme.sources: raise ValueError(
         f"{source}: the scheme {scheme.name!r} has no sources, so it does not say "
         "which of CelebAMask's parts make up its classes")
 
@@ -281,12 +301,13 @@ def _check_first(source, layout, scheme, ids, items):
     try: said = read_mask(source/next(i.masks[0] for i in items if i.masks))[1]
     except (StopIteration, ValueError, OSError): return
     if said is None: raise ValueError(
-        f'{source}: masks of 0 and 255 hold one class, the scheme {scheme.name!r} has {scheme.n_classes-1}; '
-        "use scheme=FOREGROUND (--scheme foreground), or ids='scheme' (--ids scheme) if these are ids")
+        f'{source}: masks of 0 and 255 hold one class, the scheme {scheme.name!r} has '
+        f'{scheme.n_classes-1}; use scheme=FOREGROUND (--scheme foreground), or '
+        "ids='scheme' (--ids scheme) if these are ids")
 
-# %% ../nbs/15_convert.ipynb #9fc15909
+# %% ../nbs/15_convert.ipynb #998ef567
 def _plan_folder(source, size, scheme, ids, limit):
-    "Settings, items, the function that converts one, and advice, for a source in one of `LAYOUTS`."
+    "Settings, items, the function that converts one, and what to try if a class is empty."
     layout = find_layout(source)
     _check_meaning(source, layout, scheme, ids)
     items = find_items(source, layout)[:limit]
@@ -294,42 +315,45 @@ def _plan_folder(source, size, scheme, ids, limit):
     listing = hashlib.sha256(json.dumps(items).encode()).hexdigest()
     about = dict(layout=layout, faces=len(items), listing=listing, meaning=ids)
     settings = dict(size=size, scheme=scheme.to_dict(), source=about)
-    convert = partial(convert_item, source=source, layout=layout, size=size, scheme=scheme, ids=ids)
+    convert = partial(convert_item, source=source, layout=layout, size=size,
+                      scheme=scheme, ids=ids)
     return settings, items, convert, _advice(layout, scheme, ids)
 
-# %% ../nbs/15_convert.ipynb #de29697a
+# %% ../nbs/15_convert.ipynb #ce515e75
 def _resize_face(i, packed, table, size):
     "Face `i` of a packed folder at another size."
     ids = packed.masks[i]
     photo = fit_square(Image.fromarray(packed.images[i]), size)
     mask = fit_square(Image.fromarray(table[ids]), size, mask=True)
-    found = np.flatnonzero(np.bincount(ids.ravel())).tolist()
-    return Face(packed.names[i], np.asarray(photo), np.asarray(mask), (packed.size,)*4, tuple(found))
+    sizes = (packed.size,)*4
+    return Face(packed.names[i], np.asarray(photo), np.asarray(mask), sizes, _values(ids))
 
 def _plan_packed(source, size, scheme, ids, limit):
     "The same for a source that is a packed folder."
-    if ids != 'auto': raise ValueError(f'{source}: a packed folder knows what its ids mean; leave ids={ids!r} out')
+    if ids != 'auto': raise ValueError(
+        f'{source}: a packed folder knows what its ids mean; leave ids={ids!r} out')
     packed = Packed(source).verify()
     items = range(len(packed))[:limit]
     about = dict(layout='packed', faces=len(items), fingerprint=packed.fingerprint,
                  source=packed.manifest['source'])
     settings = dict(size=size, scheme=scheme.to_dict(), source=about)
-    convert = partial(_resize_face, packed=packed, table=scheme.lookup_from(packed.scheme), size=size)
+    table = scheme.lookup_from(packed.scheme)
+    convert = partial(_resize_face, packed=packed, table=table, size=size)
     return settings, items, convert, f'Their scheme is {packed.scheme.name!r}. '
 
-# %% ../nbs/15_convert.ipynb #b45168a5
+# %% ../nbs/15_convert.ipynb #f1f8c3da
 def pack(
     source:str|os.PathLike,  # A folder in one of `LAYOUTS`, or a packed folder
     dest:str|os.PathLike,    # The packed folder to make
     size:int=256,            # Side of the packed photos, in pixels
     scheme:Scheme=EYES_LIPS, # The classes of the packed masks
-    ids:str='auto',          # What masks hold: ids of 'scheme', of 'celebamask', or 'auto': what the file says
+    ids:str='auto',          # What masks hold: ids of 'scheme' or 'celebamask'; 'auto': as they say
     limit:int|None=None,     # Only the first so many faces
     workers:int|None=None,   # Threads beside this one; 0: none; None: one per core
     allow_empty:bool=False,  # Pack even when a class has no pixel in any photo
     progress:bool=True,      # Show a progress bar
 )->dict:                     # The manifest
-    "Photos and masks to a packed folder; an interrupted one is continued. `FileExistsError` for a finished one."
+    "Photos and masks to a packed folder; an interrupted one is continued."
     _check_request(size, limit, ids)
     source = Path(source)
     plan = _plan_packed if (source/MANIFEST).is_file() else _plan_folder
@@ -337,7 +361,7 @@ def pack(
     check = None if allow_empty else partial(_check_empty, advice=advice)
     return pack_items(dest, settings, items, convert, workers, progress, check)
 
-# %% ../nbs/15_convert.ipynb #4fb12e02
+# %% ../nbs/15_convert.ipynb #9dba47a3
 def _draw_item(i, seed, size, scheme):
     "Drawn face `i` as a `Face`."
     photo, mask = draw_face(seed_of(seed, i), size, scheme)
@@ -353,6 +377,7 @@ def pack_drawn(
 )->dict:                     # The manifest
     "Drawn faces straight into a packed folder, the same that `draw_faces` gives."
     if n < 1: raise ValueError(f'at least one face is needed, got n={n}')
-    settings = dict(size=size, scheme=scheme.to_dict(), source=dict(layout='drawn', faces=n, seed=seed))
+    about = dict(layout='drawn', faces=n, seed=seed)
+    settings = dict(size=size, scheme=scheme.to_dict(), source=about)
     draw = partial(_draw_item, seed=seed, size=size, scheme=scheme)
     return pack_items(dest, settings, range(n), draw, None, progress)

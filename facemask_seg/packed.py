@@ -6,7 +6,7 @@
 __all__ = ['JOURNAL', 'MANIFEST', 'ARRAYS', 'HEADER', 'NEEDED', 'Problem', 'Face', 'stray_ids', 'measure', 'PackWriter',
            'pack_items', 'Packed', 'class_shares']
 
-# %% ../nbs/14_packed.ipynb #58262595
+# %% ../nbs/14_packed.ipynb #05259af8
 import hashlib
 import io
 import json
@@ -14,27 +14,28 @@ import math
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from .files import atomic, in_order, lock, read_json, show_progress, sweep
+from .files import FULL, atomic, in_order, lock, read_json, show_progress, sweep
 from .images import mean_std
 from .labels import IGNORE, Scheme
 
-# %% ../nbs/14_packed.ipynb #5c9f03f3
+# %% ../nbs/14_packed.ipynb #a9a8259b
 JOURNAL, MANIFEST = 'unfinished.jsonl', 'manifest.json'
 ARRAYS = {'images': (3,), 'masks': ()} # name: shape of one pixel
 HEADER = 128                           # Bytes before the first pixel
 
 def _header(n, size, pixel):
-    "The first bytes of an `.npy` file of `n` uint8 pictures; as long for one as for a million."
+    "The first bytes of an `.npy` file of `n` uint8 pictures; 128 for any `n`."
     about = dict(descr='|u1', fortran_order=False, shape=(n, size, size, *pixel))
     f = io.BytesIO()
     np.lib.format.write_array_header_1_0(f, about)
-    if f.tell() != HEADER: raise RuntimeError(f'numpy wrote a header of {f.tell()} bytes, not {HEADER}')
+    if f.tell() != HEADER:
+        raise RuntimeError(f'numpy wrote a header of {f.tell()} bytes, not {HEADER}')
     return f.getvalue()
 
 # %% ../nbs/14_packed.ipynb #5f72bb0c
@@ -68,7 +69,7 @@ def _check_face(face, size, scheme):
     if stray: raise ValueError(f'{face.name}: the mask has ids {stray}; '
         f'the scheme {scheme.name!r} has 0 to {scheme.n_classes-1}')
 
-# %% ../nbs/14_packed.ipynb #939bee0b
+# %% ../nbs/14_packed.ipynb #677bde44
 def _part(dest, name):
     "Where an array grows until it is finished."
     return dest/f'{name}.npy.part'
@@ -78,27 +79,28 @@ def _line(entry):
     return json.dumps(entry) + '\n'
 
 def _checksum(photo, mask):
-    "A number that almost certainly changes when a byte of a photo or its mask does (CRC-32)."
+    "A number that almost certainly changes when one of the bytes does (CRC-32)."
     return zlib.crc32(mask, zlib.crc32(photo))
 
 def _entry(result):
     "What the journal says about a face or a problem."
     if isinstance(result, Problem): return result._asdict()
-    photo, mask = result.photo.tobytes(), result.mask.tobytes()
-    return dict(name=result.name, sizes=result.sizes, ids=result.ids, checksum=_checksum(photo, mask))
+    checksum = _checksum(result.photo.tobytes(), result.mask.tobytes())
+    return dict(name=result.name, sizes=result.sizes, ids=result.ids, checksum=checksum)
 
-# %% ../nbs/14_packed.ipynb #72afa9ba
+# %% ../nbs/14_packed.ipynb #49f119a9
 def _begin(dest, settings):
-    "A journal that holds nothing but the settings. Raises `FileExistsError` where there are arrays already."
-    taken = [f for f in (dest/f'{name}.npy' for name in ARRAYS) if f.exists()]
-    if taken: raise FileExistsError(f'{taken[0]} exists and would be overwritten; choose another folder')
+    "A journal that holds nothing but the settings. `FileExistsError` beside arrays."
+    for file in (dest/f'{name}.npy' for name in ARRAYS):
+        if file.exists(): raise FileExistsError(
+            f'{file} exists and would be overwritten; choose another folder')
     with atomic(dest/JOURNAL) as f: f.write_text(_line(settings), encoding='utf-8')
 
-# %% ../nbs/14_packed.ipynb #63806c1c
+# %% ../nbs/14_packed.ipynb #3c4eb6a3
 def _read_journal(dest):
     "The settings and the entries of a journal, up to the first line that is not whole."
-    settings, *lines = (dest/JOURNAL).read_text(encoding='utf-8', errors='replace').splitlines()
-    entries = []
+    text, entries = (dest/JOURNAL).read_text(encoding='utf-8', errors='replace'), []
+    settings, *lines = text.splitlines()
     for line in lines:
         try: entries.append(json.loads(line))
         except ValueError: break
@@ -106,23 +108,24 @@ def _read_journal(dest):
 
 def _check_settings(dest, before, now):
     "Refuse to continue what was begun with other settings."
-    other = [f'{k} {before.get(k)!r}, not {v!r}' for k, v in now.items() if before.get(k) != v]
-    if other: raise FileExistsError(
-        f'{dest} holds an unfinished conversion with {"; ".join(other)}; delete it or choose another folder')
+    keys = [k for k in now if before.get(k) != now[k]]
+    other = '; '.join(f'{k} {before.get(k)!r}, not {now[k]!r}' for k in keys)
+    if other: raise FileExistsError(f'{dest} holds an unfinished conversion with {other}; '
+                                    'delete it or choose another folder')
 
-# %% ../nbs/14_packed.ipynb #54b9a4d4
+# %% ../nbs/14_packed.ipynb #22ed6ee9
 def _intact(dest, size, entries):
     "The entries up to the first whose pixels are not those that were written."
+    photo_bytes, mask_bytes = 3*size*size, size*size
     with open(_part(dest, 'images'), 'rb') as images, open(_part(dest, 'masks'), 'rb') as masks:
-        images.seek(HEADER)
-        masks.seek(HEADER)
+        for f in images, masks: f.seek(HEADER)
         for i, entry in enumerate(entries):
             if 'reason' in entry: continue
-            found = _checksum(images.read(3*size*size), masks.read(size*size))
+            found = _checksum(images.read(photo_bytes), masks.read(mask_bytes))
             if found != entry.get('checksum'): return entries[:i]
     return entries
 
-# %% ../nbs/14_packed.ipynb #054aac2d
+# %% ../nbs/14_packed.ipynb #fec87633
 def _unfinished(dest, name, pixel, size):
     "Make sure that there is an unfinished array."
     if _part(dest, name).exists(): return
@@ -137,13 +140,13 @@ def _open_after(dest, name, n, size):
     return f
 
 def _continue(dest, settings):
-    "What an interrupted writer with the same settings had finished, as entries of its journal."
+    "The entries of an interrupted writer with the same settings that can be trusted."
     before, entries = _read_journal(dest)
     _check_settings(dest, before, settings)
     for name, pixel in ARRAYS.items(): _unfinished(dest, name, pixel, settings['size'])
     return _intact(dest, settings['size'], entries)
 
-# %% ../nbs/14_packed.ipynb #ee5bebe0
+# %% ../nbs/14_packed.ipynb #1451a96f
 def _name_arrays(dest, n, size):
     "Give the unfinished arrays their true length and their names."
     for name, pixel in ARRAYS.items():
@@ -154,16 +157,16 @@ def _name_arrays(dest, n, size):
         os.replace(_part(dest, name), dest/f'{name}.npy')
 
 def _discard(dest):
-    "Remove what an unfinished conversion left; the journal last, as long as it is there the rest is known to be ours."
+    "Remove what an unfinished conversion left; the journal, which says that it is ours, last."
     arrays = [f for name in ARRAYS for f in (_part(dest, name), dest/f'{name}.npy')]
     for f in (*arrays, dest/JOURNAL): f.unlink(missing_ok=True)
 
-# %% ../nbs/14_packed.ipynb #1d408977
+# %% ../nbs/14_packed.ipynb #f5c8ae1c
 def _chunks(
     file:Path,             # An `.npy` file of ours
     shape:tuple[int, ...], # Of one picture
 )->Iterator[np.ndarray]:
-    "The pictures of a file, two million bytes at a time; read rather than mapped, so that they leave memory again."
+    "The pictures of a file, two million bytes at a time, so that they leave memory again."
     each = math.prod(shape)
     count = max(1, 2**21//each)
     with open(file, 'rb') as f:
@@ -175,8 +178,8 @@ def measure(
     folder:Path,   # With `images.npy` and `masks.npy`
     size:int,      # Side of the photos, in pixels
     scheme:Scheme,
-)->dict:           # pixels: mean and std per channel, 0..1; class_pixels; ignored_pixels; fingerprint: sha256
-    "Exact statistics of packed arrays and a fingerprint of their content, read once, a piece at a time."
+)->dict:           # pixels (mean and std, 0..1), class_pixels, ignored_pixels, fingerprint
+    "Exact statistics of packed arrays, and a sha256 of all that is in them."
     digest = hashlib.sha256(json.dumps([scheme.to_dict(), size]).encode())
     levels, counts = np.zeros((3, 256), np.int64), np.zeros(256, np.int64)
     for chunk in _chunks(folder/'images.npy', (size, size, 3)):
@@ -190,35 +193,54 @@ def measure(
     return dict(pixels=pixels, class_pixels=class_pixels,
         ignored_pixels=int(counts[IGNORE]), fingerprint=digest.hexdigest())
 
-# %% ../nbs/14_packed.ipynb #7fca88b7
+# %% ../nbs/14_packed.ipynb #39450c55
 def _ranges(faces):
-    "Smallest and largest width and height of the photos' and the masks' files, and the values of the latter."
+    "Smallest and largest sizes of the photos' and the masks' files, and the masks' values."
     sizes = np.array([e['sizes'] for e in faces])
     low, high = sizes.min(0).tolist(), sizes.max(0).tolist()
-    ids = sorted({i for e in faces for i in e['ids']})
-    return dict(photo_sizes=[low[:2], high[:2]], mask_sizes=[low[2:], high[2:]], ids=ids)
+    return dict(photo_sizes=[low[:2], high[:2]], mask_sizes=[low[2:], high[2:]],
+                ids=sorted({i for e in faces for i in e['ids']}))
 
 def _manifest(dest, settings, entries):
     "What there is to say about a folder whose arrays have their names."
     faces = [e for e in entries if 'name' in e]
     problems = [e for e in entries if 'reason' in e]
     size, scheme = settings['size'], Scheme.from_dict(settings['scheme'])
-    source = {**settings['source'], **_ranges(faces)}
-    return dict(format=1, scheme=settings['scheme'], size=size, n=len(faces), names=[e['name'] for e in faces],
-        source=source, problems=problems, **measure(dest, size, scheme))
+    return dict(format=1, scheme=settings['scheme'], size=size,
+        n=len(faces), names=[e['name'] for e in faces],
+        source={**settings['source'], **_ranges(faces)},
+        problems=problems, **measure(dest, size, scheme))
 
-# %% ../nbs/14_packed.ipynb #f9123d6d
+# %% ../nbs/14_packed.ipynb #738fb45b
+def _write(f, content):
+    "Write and hand over to the system at once."
+    f.write(content)
+    f.flush()
+
+@contextmanager
+def _explain_full(dest):
+    "Say what to do when the disk is full."
+    try: yield
+    except OSError as e:
+        if e.errno not in FULL: raise
+        full = OSError(f'{dest}: the disk is full; free some space and run the same again, '
+                       'it goes on where it stopped')
+        full.errno = e.errno
+        raise full from e
+
+# %% ../nbs/14_packed.ipynb #6222899a
 class PackWriter:
     "Appends faces to an unfinished packed folder; a journal remembers how far it came."
     def __init__(self,
         dest:str|os.PathLike, # The packed folder to be
-        settings:dict,        # All that decides the outcome, fit for JSON; with `size`, `scheme` and `source`
+        settings:dict,        # `size`, `scheme`, `source`: all that decides the outcome
     ):
-        "Start or continue. Raises `FileExistsError` where other content is, `FolderBusy` beside another writer."
+        "Start or continue. `FileExistsError` on other content, `FolderBusy` beside a writer."
         self.dest, self.settings = Path(dest), json.loads(json.dumps(settings))
         self.scheme = Scheme.from_dict(self.settings['scheme'])
         if (self.dest/MANIFEST).exists(): raise FileExistsError(
-            f'{self.dest} is a finished packed folder already; delete it or choose another folder')
+            f'{self.dest} is a finished packed folder already; '
+            'delete it or choose another folder')
         self.dest.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(lock(self.dest))
@@ -230,94 +252,98 @@ class PackWriter:
         sweep(self.dest)
         if not (self.dest/JOURNAL).exists(): _begin(self.dest, self.settings)
         self.entries = _continue(self.dest, self.settings)
-        n = sum('name' in e for e in self.entries)
+        n, size = sum('name' in e for e in self.entries), self.settings['size']
         lines = ''.join(map(_line, [self.settings, *self.entries]))
         with atomic(self.dest/JOURNAL) as f: f.write_text(lines, encoding='utf-8')
-        self.files = [_open_after(self.dest, name, n, self.settings['size']) for name in ARRAYS]
+        self.files = [_open_after(self.dest, name, n, size) for name in ARRAYS]
         self.files.append(open(self.dest/JOURNAL, 'a', encoding='utf-8'))
         for f in self.files: stack.callback(f.close)
 
     def add(self, result:Face|Problem)->None:
-        "Write one face, or note why there is none; the journal comes last, so that it never promises too much."
+        "Write one face, or note why there is none; the journal comes last."
         images, masks, journal = self.files
         entry = _entry(result)
-        if isinstance(result, Face):
-            _check_face(result, self.settings['size'], self.scheme)
-            for f, array in (images, result.photo), (masks, result.mask):
-                f.write(array.tobytes())
-                f.flush()
-        journal.write(_line(entry))
-        journal.flush()
+        with _explain_full(self.dest):
+            if isinstance(result, Face):
+                _check_face(result, self.settings['size'], self.scheme)
+                _write(images, result.photo.tobytes())
+                _write(masks, result.mask.tobytes())
+            _write(journal, _line(entry))
         self.entries.append(entry)
 
     def finish(self,
-        check:Callable|None=None, # Gets the manifest before it is written and raises `ValueError` to refuse the folder
+        check:Callable|None=None, # Gets the manifest, and may raise `ValueError` to refuse the folder
     )->dict:                      # The manifest
-        "Turn the folder into a finished one. Raises `ValueError`, and leaves nothing, when no face can be used."
+        "Finish the folder. Raises `ValueError`, and leaves nothing, when no face can be used."
         for f in self.files: f.close()
         try: manifest = self._finish(check)
         except ValueError:
             _discard(self.dest)
             raise
-        with atomic(self.dest/MANIFEST) as f: f.write_text(json.dumps(manifest, indent=1), encoding='utf-8')
+        text = json.dumps(manifest, indent=1)
+        with atomic(self.dest/MANIFEST) as f: f.write_text(text, encoding='utf-8')
         (self.dest/JOURNAL).unlink()
         self.close()
         return manifest
 
     def _finish(self, check):
         "Name the arrays and make the manifest."
-        n, first = sum('name' in e for e in self.entries), next((e for e in self.entries if 'reason' in e), None)
-        if not n: raise ValueError(f'none of the {len(self.entries)} faces could be used' +
-            (f'; the first: {first["file"]}: {first["reason"]}' if first else ''))
+        n = sum('name' in e for e in self.entries)
+        if not n:
+            first = ''.join(f'; the first: {e["file"]}: {e["reason"]}' for e in self.entries[:1])
+            raise ValueError(f'none of the {len(self.entries)} faces could be used{first}')
         _name_arrays(self.dest, n, self.settings['size'])
         manifest = _manifest(self.dest, self.settings, self.entries)
         if check: check(manifest)
         return manifest
 
     def close(self)->None:
-        "Close the files and let go of the folder; what was written stays, to be continued."
+        "Close the files and let go of the folder; it can be continued."
         self.held.close()
 
-# %% ../nbs/14_packed.ipynb #3e77de65
+# %% ../nbs/14_packed.ipynb #9e46b001
 def pack_items(
     dest:str|os.PathLike,     # The packed folder to make
-    settings:dict,            # What it is made of, for the manifest: size, scheme, source
+    settings:dict,            # As for `PackWriter`
     items:Sequence,           # What to convert
     convert:Callable,         # An item to a `Face` or a `Problem`
     workers:int|None,         # Threads beside this one; 0: none; None: one per core
     progress:bool,            # Show a progress bar
     check:Callable|None=None, # As for `PackWriter.finish`
 )->dict:                      # The manifest
-    "Convert what a writer for `dest` has not done yet, and finish. Raises `FileExistsError` when `dest` is finished."
+    "Convert what a writer for `dest` has not done yet, and finish the folder."
     writer = PackWriter(dest, settings)
     try:
         done = len(writer.entries)
         results = in_order(convert, items[done:], workers)
-        for result in show_progress(results, 'pack', progress, total=len(items), initial=done, leave=True):
-            writer.add(result)
+        bar = dict(total=len(items), initial=done, leave=True)
+        for result in show_progress(results, 'pack', progress, **bar): writer.add(result)
         return writer.finish(check)
     finally: writer.close()
 
-# %% ../nbs/14_packed.ipynb #960b2cc2
-NEEDED = {'scheme', 'size', 'n', 'names', 'class_pixels', 'fingerprint'} # What every manifest holds
+# %% ../nbs/14_packed.ipynb #31422245
+NEEDED = {'scheme', 'size', 'n', 'names', 'class_pixels', 'fingerprint'} # In every manifest
 
 def _read_manifest(path):
-    "The manifest of a finished packed folder; otherwise an error that says what the folder is instead."
+    "The manifest of a finished packed folder, or an error that says what the folder is."
     if not (path/MANIFEST).is_file():
         if (path/JOURNAL).is_file(): raise ValueError(
-            f'{path}: the conversion was interrupted; run the same pack again to finish it')
+            f'{path}: the conversion was interrupted; run the same again to finish it')
         raise FileNotFoundError(f'{path}: not a packed folder, there is no {MANIFEST}; '
             'make one with facemask-seg convert, pack or pack_drawn')
     manifest = read_json(path/MANIFEST)
     version, missing = manifest.get('format'), sorted(NEEDED - manifest.keys())
-    if version != 1: raise ValueError(f'{path}: format {version!r}, this version reads format 1')
-    if missing: raise ValueError(f'{path/MANIFEST}: lacks {", ".join(missing)}; pack the folder again')
+    if version != 1:
+        raise ValueError(f'{path}: format {version!r}, this version reads format 1')
+    if missing: raise ValueError(
+        f'{path/MANIFEST}: lacks {", ".join(missing)}; pack the folder again')
     return manifest
 
 def _read_scheme(path, manifest):
     "The scheme of a packed folder; an error that names the file when it is none."
     try: return Scheme.from_dict(manifest['scheme'])
-    except ValueError as e: raise ValueError(f'{path/MANIFEST}: {e}; pack the folder again') from e
+    except ValueError as e: raise ValueError(
+        f'{path/MANIFEST}: {e}; pack the folder again') from e
 
 def _map(path, name, shape):
     "One array of a packed folder, memory-mapped."
@@ -326,50 +352,54 @@ def _map(path, name, shape):
     except (ValueError, OSError, EOFError) as e: raise ValueError(
         f'{file}: cannot be read ({e}); pack the folder again') from e
     if array.shape != shape or array.dtype != np.uint8: raise ValueError(
-        f'{file}: is {array.shape} {array.dtype}, the manifest says {shape} uint8; pack the folder again')
+        f'{file}: is {array.shape} {array.dtype}, the manifest says {shape} uint8; '
+        'pack the folder again')
     return array
 
-# %% ../nbs/14_packed.ipynb #7e5ae80a
+# %% ../nbs/14_packed.ipynb #850f0b13
 def _check_ids(path, m):
-    "Refuse a folder whose masks hold ids that its scheme does not have, as its manifest tells."
+    "Refuse masks with ids that the scheme does not have, as the manifest tells."
     known = sum(m['class_pixels'].values()) + m.get('ignored_pixels', 0)
-    stray = m['n']*m['size']**2 - known
-    if stray: raise ValueError(f"{path}: {stray} pixels of the masks have ids that its scheme "
-        f"{m['scheme']['name']!r} does not have; pack the folder again")
+    stray, name = m['n']*m['size']**2 - known, m['scheme']['name']
+    if stray: raise ValueError(f'{path}: {stray} pixels of the masks have ids that its scheme '
+                               f'{name!r} does not have; pack the folder again')
 
-# %% ../nbs/14_packed.ipynb #3d869c0b
+# %% ../nbs/14_packed.ipynb #ae044514
 class Packed:
-    "A packed folder, memory-mapped: opening it reads almost nothing, and so does having it."
+    "A packed folder, memory-mapped: photos are read when somebody looks at them."
     def __init__(self,
         path:str|os.PathLike, # A folder that `pack` or `pack_drawn` made
     ):
-        "Open. Raises `FileNotFoundError`, or `ValueError` for a folder that is not finished or not consistent."
+        "Open. Raises `FileNotFoundError`, or `ValueError` for what is not whole."
         self.path = Path(path)
         self.manifest = m = _read_manifest(self.path)
         self.scheme, self.size = _read_scheme(self.path, m), m['size']
         self.names, self.fingerprint = m['names'], m['fingerprint']
         _check_ids(self.path, m)
         shape = (m['n'], self.size, self.size)
-        self.images = _map(self.path, 'images', (*shape, 3)) # (n, size, size, 3) uint8
-        self.masks = _map(self.path, 'masks', shape)         # (n, size, size) uint8 class ids of `scheme`, or `IGNORE`
+        self.images = _map(self.path, 'images', (*shape, 3)) # uint8
+        self.masks = _map(self.path, 'masks', shape)         # uint8 class ids, or `IGNORE`
 
     def verify(self)->'Packed': # Itself
-        "Read everything and compare with the manifest. Raises `ValueError` when a single byte is not what was packed."
+        "Read everything. Raises `ValueError` when a single byte is not what was packed."
         found = measure(self.path, self.size, self.scheme)
         wrong = [k for k in found if found[k] != self.manifest.get(k, found[k])]
-        if wrong: raise ValueError(f'{self.path}: {", ".join(wrong)} are not what {MANIFEST} says: '
-            'the folder was changed after it was packed, or the disk has damaged it; pack it again')
+        if wrong: raise ValueError(
+            f'{self.path}: {", ".join(wrong)} are not what {MANIFEST} says: the folder was '
+            'changed after it was packed, or the disk has damaged it; pack it again')
         return self
 
     def __len__(self): return len(self.images)
-    def __repr__(self): return f'Packed({len(self)} faces of {self.size} px, {", ".join(self.scheme.classes[1:])})'
+    def __repr__(self):
+        classes = ', '.join(self.scheme.classes[1:])
+        return f'Packed({len(self)} faces of {self.size} px, {classes})'
     def __reduce__(self): return Packed, (self.path,)
 
-# %% ../nbs/14_packed.ipynb #57e74339
+# %% ../nbs/14_packed.ipynb #87d0a125
 def class_shares(
     manifest:dict,     # Of a packed folder
 )->dict[str, float]:   # Class name: its part of all known pixels, 0..1
-    "How much of all photos belongs to each class; pixels that nobody knows are left out."
+    "How much of all photos each class covers; pixels that nobody knows are left out."
     pixels = manifest['class_pixels']
     total = max(1, sum(pixels.values()))
     return {name: n/total for name, n in pixels.items()}
