@@ -38,10 +38,10 @@ def _files(root, folder):
             found.setdefault(Path(entry.name).stem, []).append(f'{folder}/{entry.name}')
     return {stem: tuple(sorted(files)) for stem, files in found.items()}
 
-# %% ../nbs/15_convert.ipynb #7b5e1c94
-def _grouped(files, owner):
+# %% ../nbs/15_convert.ipynb #722596bf
+def _grouped(files, owner:Callable[[str], str])->dict[str, tuple[str, ...]]:
     "Files by what `owner` makes of their stem."
-    groups = {}
+    groups:dict[str, list[str]] = {}
     for stem, names in files: groups.setdefault(owner(stem), []).extend(names)
     return {name: tuple(sorted(names)) for name, names in groups.items()}
 
@@ -78,7 +78,7 @@ def _celebamask_items(root):
     return [Item(names.get(n, n), photos.get(n, ()), parts.get(n, ()))
             for n in {**photos, **parts}]
 
-# %% ../nbs/15_convert.ipynb #5042b275
+# %% ../nbs/15_convert.ipynb #0589e852
 def _is_set(values):
     "Which pixels of a picture of 0 and 255 (or 0 and 1) are set."
     most = values.max()
@@ -93,15 +93,16 @@ def _part_name(path):
     if part not in CELEBAMASK: raise ValueError(f'{path}: unknown part {part!r}')
     return part
 
+def _size(mask): return f'{mask.shape[1]}x{mask.shape[0]}'
+
 def _paint(labels, path, part):
     "One part over what is there already."
     values = read_mask(path)[0]
     try: here = _is_set(values)
     except ValueError as e: raise ValueError(f'{path}: {e}') from e
     if labels is None: labels = np.zeros(here.shape, np.uint8)
-    (h, w), (height, width) = here.shape, labels.shape
-    if (h, w) != (height, width):
-        raise ValueError(f'{path}: is {w}x{h}, the parts before it {width}x{height}')
+    if here.shape != labels.shape:
+        raise ValueError(f'{path}: is {_size(here)}, the parts before it {_size(labels)}')
     labels[here] = CELEBAMASK[part]
     return labels
 
@@ -122,7 +123,11 @@ def _read_parts(paths):
         if part in parts: labels = _paint(labels, parts[part], part)
     return labels, None
 
-# %% ../nbs/15_convert.ipynb #d53dd37b
+# %% ../nbs/15_convert.ipynb #198bc75f
+def _values(mask):
+    "The different values in a mask."
+    return tuple(np.flatnonzero(np.bincount(mask.ravel())).tolist())
+
 def _as_classes(values, scheme):
     "Class ids that are class ids already; `IGNORE` passes."
     stray = stray_ids(values, scheme)
@@ -132,6 +137,8 @@ def _as_classes(values, scheme):
 
 def _as_parts(values, scheme):
     "Class ids from CelebAMask's ids."
+    if {255} <= {*_values(values)} <= {0, 255}: raise ValueError(
+        'holds only 0 and 255; the folder of such masks is called masks')
     return scheme.from_source(values)
 
 def _as_yes_or_no(values, scheme):
@@ -226,11 +233,7 @@ def _as_problem(e, source):
     file, _, reason = str(e).replace(f'{source}{os.sep}', '').partition(': ')
     return Problem(file.replace(os.sep, '/'), reason)
 
-# %% ../nbs/15_convert.ipynb #1a116a85
-def _values(mask):
-    "The different values in a mask."
-    return tuple(np.flatnonzero(np.bincount(mask.ravel())).tolist())
-
+# %% ../nbs/15_convert.ipynb #36d51f11
 def convert_item(
     item:Item,
     source:Path,     # The source folder
@@ -253,7 +256,7 @@ def convert_item(
     square = np.asarray(fit_square(photo, size))
     return Face(item.name, square, np.asarray(mask), sizes, _values(values))
 
-# %% ../nbs/15_convert.ipynb #3d2153ec
+# %% ../nbs/15_convert.ipynb #a1e0b426
 def _advice(layout, scheme, ids):
     "What to try when a class is empty."
     reading = _reading(layout, scheme, ids)
@@ -272,10 +275,11 @@ def _check_empty(manifest, advice):
     empty = ' or '.join(name for name in list(shares)[1:] if not shares[name])
     if not empty: return
     all_shares = ', '.join(f'{name} {100*share:.3g}%' for name, share in shares.items())
-    values = ', '.join(map(str, manifest['source']['ids']))
+    ids = manifest['source']['ids']
+    if ids == [0, 255]: advice += 'The folder of masks with 0 and 255 is called masks. '
     raise ValueError(
         f'not one pixel in {manifest["n"]} photos is {empty} ({all_shares}). '
-        f'The masks hold the values {values}. {advice}'
+        f'The masks hold the values {", ".join(map(str, ids))}. {advice}'
         'If such photos are meant, allow_empty=True (--allow-empty) packs them.')
 
 # %% ../nbs/15_convert.ipynb #46db73e1

@@ -125,7 +125,7 @@ def _intact(dest, size, entries):
             if found != entry.get('checksum'): return entries[:i]
     return entries
 
-# %% ../nbs/14_packed.ipynb #fec87633
+# %% ../nbs/14_packed.ipynb #8c199ea4
 def _unfinished(dest, name, pixel, size):
     "Make sure that there is an unfinished array."
     if _part(dest, name).exists(): return
@@ -140,11 +140,19 @@ def _open_after(dest, name, n, size):
     return f
 
 def _continue(dest, settings):
-    "The entries of an interrupted writer with the same settings that can be trusted."
+    "The entries that can be trusted, of this or an interrupted writer with the same settings."
+    if not (dest/JOURNAL).exists(): _begin(dest, settings)
     before, entries = _read_journal(dest)
     _check_settings(dest, before, settings)
     for name, pixel in ARRAYS.items(): _unfinished(dest, name, pixel, settings['size'])
     return _intact(dest, settings['size'], entries)
+
+def _open_files(dest, settings, entries):
+    "Both arrays and the journal, cut off after the entries that can be trusted, open for more."
+    n, lines = sum('name' in e for e in entries), ''.join(map(_line, [settings, *entries]))
+    with atomic(dest/JOURNAL) as f: f.write_text(lines, encoding='utf-8')
+    images, masks = (_open_after(dest, name, n, settings['size']) for name in ARRAYS)
+    return images, masks, open(dest/JOURNAL, 'a', encoding='utf-8')
 
 # %% ../nbs/14_packed.ipynb #1451a96f
 def _name_arrays(dest, n, size):
@@ -161,7 +169,7 @@ def _discard(dest):
     arrays = [f for name in ARRAYS for f in (_part(dest, name), dest/f'{name}.npy')]
     for f in (*arrays, dest/JOURNAL): f.unlink(missing_ok=True)
 
-# %% ../nbs/14_packed.ipynb #f5c8ae1c
+# %% ../nbs/14_packed.ipynb #744b9456
 def _chunks(
     file:Path,             # An `.npy` file of ours
     shape:tuple[int, ...], # Of one picture
@@ -183,17 +191,17 @@ def measure(
     digest = hashlib.sha256(json.dumps([scheme.to_dict(), size]).encode())
     levels, counts = np.zeros((3, 256), np.int64), np.zeros(256, np.int64)
     for chunk in _chunks(folder/'images.npy', (size, size, 3)):
-        digest.update(chunk)
+        digest.update(chunk.data)
         levels += [np.bincount(chunk[..., c].ravel(), minlength=256) for c in range(3)]
     for chunk in _chunks(folder/'masks.npy', (size, size)):
-        digest.update(chunk)
+        digest.update(chunk.data)
         counts += np.bincount(chunk.ravel(), minlength=256)
     pixels = dict(zip(('mean', 'std'), mean_std(levels)))
     class_pixels = dict(zip(scheme.classes, counts.tolist()))
     return dict(pixels=pixels, class_pixels=class_pixels,
         ignored_pixels=int(counts[IGNORE]), fingerprint=digest.hexdigest())
 
-# %% ../nbs/14_packed.ipynb #39450c55
+# %% ../nbs/14_packed.ipynb #27824ea7
 def _ranges(faces):
     "Smallest and largest sizes of the photos' and the masks' files, and the masks' values."
     sizes = np.array([e['sizes'] for e in faces])
@@ -210,6 +218,15 @@ def _manifest(dest, settings, entries):
         n=len(faces), names=[e['name'] for e in faces],
         source={**settings['source'], **_ranges(faces)},
         problems=problems, **measure(dest, size, scheme))
+
+def _whole(dest, settings, entries):
+    "Name the arrays and make the manifest. Raises `ValueError` when there is no face at all."
+    n = sum('name' in e for e in entries)
+    if not n:
+        first = ''.join(f'; the first: {e["file"]}: {e["reason"]}' for e in entries[:1])
+        raise ValueError(f'none of the {len(entries)} faces could be used{first}')
+    _name_arrays(dest, n, settings['size'])
+    return _manifest(dest, settings, entries)
 
 # %% ../nbs/14_packed.ipynb #738fb45b
 def _write(f, content):
@@ -228,7 +245,7 @@ def _explain_full(dest):
         full.errno = e.errno
         raise full from e
 
-# %% ../nbs/14_packed.ipynb #6222899a
+# %% ../nbs/14_packed.ipynb #f4f765ad
 class PackWriter:
     "Appends faces to an unfinished packed folder; a journal remembers how far it came."
     def __init__(self,
@@ -244,20 +261,11 @@ class PackWriter:
         self.dest.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(lock(self.dest))
-            self._open(stack)
+            sweep(self.dest)
+            self.entries = _continue(self.dest, self.settings)
+            self.files = _open_files(self.dest, self.settings, self.entries)
+            for f in self.files: stack.callback(f.close)
             self.held = stack.pop_all()
-
-    def _open(self, stack):
-        "Read what is there and open the files for more."
-        sweep(self.dest)
-        if not (self.dest/JOURNAL).exists(): _begin(self.dest, self.settings)
-        self.entries = _continue(self.dest, self.settings)
-        n, size = sum('name' in e for e in self.entries), self.settings['size']
-        lines = ''.join(map(_line, [self.settings, *self.entries]))
-        with atomic(self.dest/JOURNAL) as f: f.write_text(lines, encoding='utf-8')
-        self.files = [_open_after(self.dest, name, n, size) for name in ARRAYS]
-        self.files.append(open(self.dest/JOURNAL, 'a', encoding='utf-8'))
-        for f in self.files: stack.callback(f.close)
 
     def add(self, result:Face|Problem)->None:
         "Write one face, or note why there is none; the journal comes last."
@@ -276,7 +284,9 @@ class PackWriter:
     )->dict:                      # The manifest
         "Finish the folder. Raises `ValueError`, and leaves nothing, when no face can be used."
         for f in self.files: f.close()
-        try: manifest = self._finish(check)
+        try:
+            manifest = _whole(self.dest, self.settings, self.entries)
+            if check: check(manifest)
         except ValueError:
             _discard(self.dest)
             raise
@@ -284,17 +294,6 @@ class PackWriter:
         with atomic(self.dest/MANIFEST) as f: f.write_text(text, encoding='utf-8')
         (self.dest/JOURNAL).unlink()
         self.close()
-        return manifest
-
-    def _finish(self, check):
-        "Name the arrays and make the manifest."
-        n = sum('name' in e for e in self.entries)
-        if not n:
-            first = ''.join(f'; the first: {e["file"]}: {e["reason"]}' for e in self.entries[:1])
-            raise ValueError(f'none of the {len(self.entries)} faces could be used{first}')
-        _name_arrays(self.dest, n, self.settings['size'])
-        manifest = _manifest(self.dest, self.settings, self.entries)
-        if check: check(manifest)
         return manifest
 
     def close(self)->None:

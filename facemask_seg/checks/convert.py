@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['check_paint', 'check_pairs', 'check_shares']
 
-# %% ../../nbs/solutions/15_convert.ipynb #9127be29
+# %% ../../nbs/solutions/15_convert.ipynb #cdb69fb0
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-# %% ../../nbs/solutions/15_convert.ipynb #9d0afe06
-def _try(f, *args):
+# %% ../../nbs/solutions/15_convert.ipynb #26ca3cf8
+def _try(f, *args)->tuple[Any, str|None]:
     "What `f` gives, and a sentence about what went wrong, if anything."
     try: got = f(*args)
     except Exception as e: return None, f'your function stopped with {type(e).__name__}: {e}'

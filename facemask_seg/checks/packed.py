@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['check_photo_at', 'check_entries', 'check_changed']
 
-# %% ../../nbs/solutions/14_packed.ipynb #c20e2607
+# %% ../../nbs/solutions/14_packed.ipynb #929d079e
 import json
 import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-# %% ../../nbs/solutions/14_packed.ipynb #e2ebeebe
-def _try(f, *args):
+# %% ../../nbs/solutions/14_packed.ipynb #ccdc4c0e
+def _try(f, *args)->tuple[Any, str|None]:
     "What `f` gives, and a sentence about what went wrong, if anything."
     try: got = f(*args)
     except Exception as e: return None, f'your function stopped with {type(e).__name__}: {e}'
