@@ -152,13 +152,13 @@ class Canvas:
         within:Cover|None=None,  # Stay inside this one
     )->Cover:
         "The coverage of one or more polygons."
-        shapes = [self.pixels(s) for s in shapes]
+        polygons = [self.pixels(s) for s in shapes]
         if within is not None:
-            inner = polygon_cover(shapes, within.rows, within.cols)
+            inner = polygon_cover(polygons, within.rows, within.cols)
             return inner._replace(alpha=inner.alpha*within.alpha)
-        corners = np.concatenate(shapes)
+        corners = np.concatenate(polygons)
         (left, up), (right, down) = corners.min(0).tolist(), corners.max(0).tolist()
-        return polygon_cover(shapes, self.span(up, down), self.span(left, right))
+        return polygon_cover(polygons, self.span(up, down), self.span(left, right))
 
     def span(self,
         low:float,  # In pixels
@@ -583,8 +583,8 @@ def _finger(c, root, tip):
     skin = c.look.skin
     for width, color in ((.165, tone(skin, .6)), (.145, tone(skin, 1.02))):
         c.paint(c.cover(_round_end(root, tip, width)), color, 'background')
-    nail = ellipse(*(tip + (0, .04)), .04, .05)
-    c.paint(c.cover(nail), tone(skin, 1.1, (1, .9, .9)), strength=.8)
+    x, y = tip + (0, .04)
+    c.paint(c.cover(ellipse(x, y, .04, .05)), tone(skin, 1.1, (1, .9, .9)), strength=.8)
 
 def _round_end(root, tip, width):
     "A stroke with a round end."
@@ -620,7 +620,7 @@ def develop(
     f, n = c.look, c.size
     across = np.linspace(-1, 1, n, dtype=np.float32)
     light = 1 + .15*(f.light[0]*across + f.light[1]*across[:, None])
-    tint = np.float32([1 + .07*f.warmth, 1, 1 - .07*f.warmth])
+    tint = np.array([1 + .07*f.warmth, 1, 1 - .07*f.warmth], np.float32)
     photo = np.minimum(255*c.photo*light*tint[:, None, None], 255).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(photo.transpose(1, 2, 0)))
     sharp = np.asarray(image.filter(ImageFilter.BoxBlur(f.blur*n/128)))
@@ -649,7 +649,7 @@ _IRISES = np.array([(92, 58, 34), (122, 84, 46), (112, 126, 74), (82, 130, 168),
 
 def _hsv(h, s, v): return colorsys.hsv_to_rgb(h % 1, s, v)
 
-def _random_colors(rng):
+def _random_colors(rng)->dict:
     "Colours that people, clothes and walls have."
     u, k = rng.uniform, rng.uniform(0, len(_SKINS)-1)
     skin = (1 - k%1)*_SKINS[int(k)] + k%1*_SKINS[int(k)+1]
@@ -667,7 +667,7 @@ def _random_colors(rng):
                   _hsv(hue + u(-.12, .12), u(.1, .45), u(.4, .85))))
 
 # %% ../nbs/11_faces.ipynb #5543fb80
-def _random_shape(rng):
+def _random_shape(rng)->dict:
     "The shape of a head, and where it is turned."
     u = rng.uniform
     return dict(
@@ -679,7 +679,7 @@ def _random_shape(rng):
 
 _SHUT_SHARES = {(1, 1): .985, (0, 1): .006, (1, 0): .006, (0, 0): .003} # (left, right) open
 
-def _random_expression(rng):
+def _random_expression(rng)->dict:
     "Mouth, brows and eyes; 3 faces in 200 have an eye shut."
     u, opened = rng.uniform, rng.uniform(.65, 1.12)
     left, right = list(_SHUT_SHARES)[rng.choice(4, p=list(_SHUT_SHARES.values()))]
@@ -693,7 +693,7 @@ _SHARES = dict(
     hair_style=(.07, .27, .2, .25, .14, .07), glasses=(.79, .1, .1, .01), hat=(.9, .05, .05),
     pattern=(.6, .25, .15), covering=(.9, .04, .03, .03), scenery=(.5, .2, .3))
 
-def _random_choices(rng):
+def _random_choices(rng)->dict:
     "A word for each field of `CHOICES`."
     chosen = {field: str(rng.choice(CHOICES[field], p=p)) for field, p in _SHARES.items()}
     if chosen['hair_style'] == 'bald' and chosen['covering'] == 'strand':
@@ -705,7 +705,7 @@ def _sometimes(rng, share):
     "True in this share of the cases."
     return bool(rng.random() < share)
 
-def _random_hair(rng):
+def _random_hair(rng)->dict:
     "Fringe, parting, beard and moustache; freckles and red cheeks."
     u = rng.uniform
     beard = u(.25, .9) if _sometimes(rng, .16) else 0.
@@ -715,12 +715,12 @@ def _random_hair(rng):
         freckles=22 if _sometimes(rng, .15) else 0, blush=u(.1, .5))
 
 # %% ../nbs/11_faces.ipynb #faces-random-rest-code
-def _random_clothes(rng):
+def _random_clothes(rng)->dict:
     "Earrings, neckline, and the place of what is in the way."
     u = rng.uniform
     return dict(earrings=_sometimes(rng, .15), neckline=u(0, 1), cover_at=(u(-.5, .5), u(.5, 1.)))
 
-def _random_camera(rng):
+def _random_camera(rng)->dict:
     "Light, noise and blur."
     u = rng.uniform
     return dict(light=(u(-1, 1), u(-1, .3)), warmth=u(-1, 1), noise=.016*u()**2, blur=u(0, .7),

@@ -8,6 +8,7 @@ __all__ = ['CELEBAMASK', 'IGNORE', 'EYES_LIPS', 'FOREGROUND', 'FACE', 'REST_OF_F
 
 # %% ../nbs/10_labels.ipynb #c983ea88
 import colorsys, io, json, re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -313,8 +314,8 @@ def _per_line(
 
 # %% ../nbs/10_labels.ipynb #f8094ee0
 def show_masks(
-    photos:np.ndarray,            # (N, H, W, 3) uint8, or a list of (H, W, 3)
-    masks:np.ndarray,             # (N, H, W) uint8, or a list of (H, W)
+    photos:Sequence|np.ndarray,   # (N, H, W, 3) uint8, or a list of (H, W, 3)
+    masks:Sequence|np.ndarray,    # (N, H, W) uint8, or a list of (H, W)
     scheme:Scheme=EYES_LIPS,
     titles:list[str]|None=None,   # One per photo
     style:str='overlay',          # 'overlay', 'outline', or 'pair' (photo, then mask)
