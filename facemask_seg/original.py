@@ -23,10 +23,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from .convert import Item, check_item, find_items, find_layout, read_channel
+from .convert import Item, check_item, find_items, find_layout
 from .data import FaceDataset, batches
 from .files import show_progress
-from .images import RAW, Stats, read_photo
+from .images import RAW, Stats, read_mask, read_photo
 from .labels import CELEBAMASK, FOREGROUND
 from .loop import forward
 from .losses import LOSSES, channel_targets, check_batch
@@ -67,10 +67,10 @@ def part_masks(
 )->dict[str, np.ndarray]: # 0/255 uint8 by part name, only of parts that are there
     "The wanted parts of one face. A label mask is taken apart again; a part without a pixel is missing there."
     if layout == 'labels':
-        ids = read_channel(source/item.masks[0])
+        ids = read_mask(source/item.masks[0])[0]
         return {p: np.where(ids == CELEBAMASK[p], np.uint8(255), np.uint8(0)) for p in PARTS if (ids == CELEBAMASK[p]).any()}
     files = {Path(m).stem.split('_', 1)[1]: source/m for m in item.masks}
-    return {p: read_channel(files[p]) for p in PARTS if p in files}
+    return {p: read_mask(files[p])[0] for p in PARTS if p in files}
 
 def _original_item(item, source, layout, size):
     "One face as the script converted it, or the `Problem` with it."
