@@ -64,7 +64,10 @@ def stored(path: Path) -> str:
     ids = [cell.id for cell in nb.cells]
     if len(set(ids)) < len(ids): wrong.append('has two cells with the same id')
     for i, cell in enumerate(nb.cells):
-        if cell.cell_type == 'code': wrong += [f'cell {i}: {w}' for w in [*bad_options(cell.source), *long_lines(cell.source)]]
+        if cell.cell_type == 'code':
+            wrong += [f'cell {i}: {w}' for w in [*bad_options(cell.source), *long_lines(cell.source)]]
+            if directive(cell, 'fig-alt') and not any('image/png' in o.get('data', {}) for o in cell.outputs):
+                wrong.append(f'cell {i} has #| fig-alt and no picture: does its last line end in a semicolon?')
         if cell.cell_type == 'markdown':
             prose = re.sub(r'```.*?```|`[^`]*`', '', cell.source, flags=re.DOTALL)
             targets = re.findall(r'\]\((?![\w+.-]+:|[#/])([^)\s#]+\.\w+)[^)]*\)', prose)
