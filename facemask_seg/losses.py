@@ -22,32 +22,36 @@ def check_batch(
     logits:Tensor, # (N,C,H,W)
     mask:Tensor,   # (N,H,W), class ids
 )->tuple[Tensor, Tensor]: # The logits in at least float32, the mask in int64
-    "What every loss does first. Raises `ValueError` for shapes that do not match and for a mask that is not whole numbers."
+    "What every loss does first. Raises `ValueError` for shapes that do not match and for a mask of fractions."
     if logits.ndim != 4 or mask.shape != logits.shape[:1] + logits.shape[2:]:
-        raise ValueError(f'logits must be (N,C,H,W) and mask (N,H,W), got {tuple(logits.shape)} and {tuple(mask.shape)}')
-    if mask.is_floating_point(): raise ValueError(f'mask must hold class ids (whole numbers), got {mask.dtype}')
+        raise ValueError('logits must be (N,C,H,W) and mask (N,H,W), '
+                         f'got {tuple(logits.shape)} and {tuple(mask.shape)}')
+    if mask.is_floating_point():
+        raise ValueError(f'mask must hold class ids (whole numbers), got {mask.dtype}')
     return logits.to(torch.promote_types(logits.dtype, torch.float32)), mask.long()
 
 # %% ../nbs/23_losses.ipynb #5a859fc1
 def channel_targets(
     logits:Tensor,     # (N,C,H,W)
     mask:Tensor,       # (N,H,W) int64, class ids
-    ignore:int=IGNORE, # An id that no channel has: 0 in all of them
+    ignore:int=IGNORE, # An id that no channel has
 )->Tensor:             # (N,C,H,W), of the logits' type
     "What each channel should say, 0 or 1: one-hot, or foreground where there is one channel."
-    if logits.shape[1] == 1: return ((mask > 0) & (mask != ignore))[:, None].to(logits.dtype)
+    if logits.shape[1] == 1:
+        return ((mask > 0) & (mask != ignore))[:, None].to(logits.dtype)
     ids = torch.arange(logits.shape[1], device=mask.device)
     return (mask[..., None] == ids).permute(0, 3, 1, 2).to(logits.dtype)
 
+# %% ../nbs/23_losses.ipynb #1d3a5c03
 @lru_cache
-def _constant(values, dtype, device):
+def _constant(values, dtype, device): # made once, and not in every step: to a GPU that is a copy
     return torch.tensor(values, dtype=dtype, device=device)
 
 def weights_like(
     logits:Tensor,                        # (N,C,H,W)
     class_weights:Sequence[float]|Tensor, # One per class, background included
-)->Tensor:                                # (C,) of the logits' type, on their device; (2,) where there is one channel
-    "The weights of the classes where the logits are. Raises `ValueError` for another number of them."
+)->Tensor:                                # (C,) where the logits are; (2,) for one channel
+    "The weights of the classes as a tensor. Raises `ValueError` for another number of them."
     n = max(2, logits.shape[1])
     if len(class_weights) != n:
         raise ValueError(f'class_weights must be {n} numbers, background included, got {len(class_weights)}')
@@ -57,10 +61,10 @@ def weights_like(
 def pixel_weights(
     logits:Tensor,     # (N,C,H,W)
     mask:Tensor,       # (N,H,W) int64, class ids
-    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: 1 for all
+    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
     ignore:int=IGNORE, # The id of pixels that count nothing
 )->Tensor:             # (N,H,W), of the logits' type
-    "The weight of each pixel's class, 0 for ignored ones, scaled to a mean of 1."
+    "The weight of each pixel's class, 0 for ignored pixels, scaled to a mean of 1."
     known = mask != ignore
     if class_weights is None: weights = known.to(logits.dtype)
     else:
@@ -78,22 +82,22 @@ def _bce(p, mask, class_weights, ignore):
         return F.binary_cross_entropy(p, targets, weights)
 
 def bce(
-    logits:torch.Tensor, # Scores before the sigmoid, (N,C,H,W)
-    mask:torch.Tensor,   # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|torch.Tensor|None=None, # One per class, background included; None: all alike
-    ignore:int=IGNORE,   # The id of pixels that do not count
-)->torch.Tensor:         # Scalar, mean over pixels and channels
+    logits:Tensor,     # Scores before the sigmoid, (N,C,H,W)
+    mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
+    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    ignore:int=IGNORE, # The id of pixels that do not count
+)->Tensor:             # Scalar, mean over pixels and channels
     "Binary cross-entropy of probabilities: a sigmoid, then a logarithm. Saturates; see `bce_with_logits`."
     logits, mask = check_batch(logits, mask)
     return _bce(logits.sigmoid(), mask, class_weights, ignore)
 
 # %% ../nbs/23_losses.ipynb #5a1540ec
 def bce_with_logits(
-    logits:torch.Tensor, # Scores before the sigmoid, (N,C,H,W)
-    mask:torch.Tensor,   # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|torch.Tensor|None=None, # One per class, background included; None: all alike
-    ignore:int=IGNORE,   # The id of pixels that do not count
-)->torch.Tensor:         # Scalar, mean over pixels and channels
+    logits:Tensor,     # Scores before the sigmoid, (N,C,H,W)
+    mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
+    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    ignore:int=IGNORE, # The id of pixels that do not count
+)->Tensor:             # Scalar, mean over pixels and channels
     "Binary cross-entropy with sigmoid and logarithm in one step: max(z,0) - zt + log(1 + exp(-|z|))."
     logits, mask = check_batch(logits, mask)
     weights = pixel_weights(logits, mask, class_weights, ignore)[:, None]
@@ -101,11 +105,11 @@ def bce_with_logits(
 
 # %% ../nbs/23_losses.ipynb #28912028
 def cross_entropy(
-    logits:torch.Tensor, # Scores before the softmax, (N,C,H,W)
-    mask:torch.Tensor,   # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|torch.Tensor|None=None, # One per class, background included; None: all alike
-    ignore:int=IGNORE,   # The id of pixels that do not count
-)->torch.Tensor:         # Scalar, mean over pixels
+    logits:Tensor,     # Scores before the softmax, (N,C,H,W)
+    mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
+    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    ignore:int=IGNORE, # The id of pixels that do not count
+)->Tensor:             # Scalar, mean over pixels; 0 where none counts
     "Minus the log-probability of the true class; with one channel the same as `bce_with_logits`."
     logits, mask = check_batch(logits, mask)
     if logits.shape[1] == 1: return bce_with_logits(logits, mask, class_weights, ignore)
@@ -116,12 +120,12 @@ def cross_entropy(
 
 # %% ../nbs/23_losses.ipynb #9b27b1f2
 def dice(
-    logits:torch.Tensor, # Scores before the sigmoid or softmax, (N,C,H,W)
-    mask:torch.Tensor,   # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|torch.Tensor|None=None, # One per class, background included; None: all alike
-    ignore:int=IGNORE,   # The id of pixels that do not count
-)->torch.Tensor:         # Scalar in 0..1, mean over classes
-    "One minus soft Dice of each class over the batch; a class that no mask shows counts 0 (after Milletari et al., 2016)."
+    logits:Tensor,     # Scores before the sigmoid or softmax, (N,C,H,W)
+    mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
+    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    ignore:int=IGNORE, # The id of pixels that do not count
+)->Tensor:             # Scalar in 0..1, mean over classes
+    "One minus soft Dice of each class over the batch; a class that no mask shows counts 0 (Milletari et al., 2016)."
     logits, mask = check_batch(logits, mask)
     p = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
     p, t = p * (mask != ignore)[:, None], channel_targets(logits, mask, ignore)
@@ -133,35 +137,37 @@ def dice(
 
 # %% ../nbs/23_losses.ipynb #1bf8189b
 def cross_entropy_dice(
-    logits:torch.Tensor, # Scores before the sigmoid or softmax, (N,C,H,W)
-    mask:torch.Tensor,   # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|torch.Tensor|None=None, # One per class, background included; None: all alike
-    ignore:int=IGNORE,   # The id of pixels that do not count
-)->torch.Tensor:         # Scalar
+    logits:Tensor,     # Scores before the sigmoid or softmax, (N,C,H,W)
+    mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
+    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    ignore:int=IGNORE, # The id of pixels that do not count
+)->Tensor:             # Scalar
     "`cross_entropy` plus `dice`: every pixel counts, and so does every class."
     how = class_weights, ignore
     return cross_entropy(logits, mask, *how) + dice(logits, mask, *how)
 
-LOSSES = {f.__name__: f for f in (bce, bce_with_logits, cross_entropy, dice, cross_entropy_dice)} # By the name that a recipe uses
+# By the name that a recipe uses
+LOSSES = {f.__name__: f for f in (bce, bce_with_logits, cross_entropy, dice, cross_entropy_dice)}
 
 # %% ../nbs/23_losses.ipynb #c27fdb9f
 def bce_low_precision(
-    logits:torch.Tensor, # Scores before the sigmoid, (N,C,H,W), in whatever precision the network computes
-    mask:torch.Tensor,   # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|torch.Tensor|None=None, # One per class, background included; None: all alike
-    ignore:int=IGNORE,   # The id of pixels that do not count
-)->torch.Tensor:         # Scalar, mean over pixels and channels
+    logits:Tensor,     # Scores before the sigmoid, (N,C,H,W), in whatever precision the network computes
+    mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
+    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    ignore:int=IGNORE, # The id of pixels that do not count
+)->Tensor:             # Scalar, mean over pixels and channels
     "A mistake: `bce` of a sigmoid in the precision of the logits. In bfloat16 it is exactly 1 from a logit of about 6."
     _, mask = check_batch(logits, mask)
     return _bce(logits.sigmoid().float(), mask, class_weights, ignore)
 
 def double_sigmoid(
-    logits:torch.Tensor, # Scores before the sigmoid, (N,C,H,W)
-    mask:torch.Tensor,   # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|torch.Tensor|None=None, # One per class, background included; None: all alike
-    ignore:int=IGNORE,   # The id of pixels that do not count
-)->torch.Tensor:         # Scalar, mean over pixels and channels; never below log(1 + 1/e) = 0.313 on the foreground, log 2 on the background
+    logits:Tensor,     # Scores before the sigmoid, (N,C,H,W)
+    mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
+    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    ignore:int=IGNORE, # The id of pixels that do not count
+)->Tensor:             # Scalar; a foreground pixel costs at least log(1 + 1/e) = 0.313, one of background log 2
     "A mistake: `bce_with_logits` of probabilities, as if they were logits."
     return bce_with_logits(logits.sigmoid(), mask, class_weights, ignore)
 
-MISTAKES = {f.__name__: f for f in (bce_low_precision, double_sigmoid)} # For experiments, by the name that a recipe uses
+# For experiments, by the name that a recipe uses
+MISTAKES = {f.__name__: f for f in (bce_low_precision, double_sigmoid)}

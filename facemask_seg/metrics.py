@@ -8,22 +8,25 @@ __all__ = ['pairs_by_photo', 'only_classes', 'count_pairs', 'ConfusionMatrix', '
 
 # %% ../nbs/17_metrics.ipynb #03905b28
 import math
+
 import numpy as np
 import torch
+
 from .labels import IGNORE, Scheme
 
 # %% ../nbs/17_metrics.ipynb #44626165
 def _ids(x, name):
     "`x` as a tensor of whole numbers; `name` is what an error calls it."
     x = x if isinstance(x, torch.Tensor) else torch.from_numpy(np.array(x))
-    if x.is_floating_point(): raise ValueError(f'{name} must hold class ids (whole numbers), got {x.dtype}: take the argmax first')
-    return x
+    if not x.is_floating_point(): return x
+    raise ValueError(f'{name} must hold class ids (whole numbers), got {x.dtype}: take the argmax first')
 
 def _pair(prediction, target):
     "Both as id tensors of one shape, on the prediction's device."
     p, t = _ids(prediction, 'prediction'), _ids(target, 'target')
-    if p.shape != t.shape: raise ValueError(f'prediction and target must have the same shape, got {tuple(p.shape)} and {tuple(t.shape)}')
-    return p, t.to(p.device)
+    if p.shape == t.shape: return p, t.to(p.device)
+    raise ValueError('prediction and target must have the same shape, '
+                     f'got {tuple(p.shape)} and {tuple(t.shape)}')
 
 # %% ../nbs/17_metrics.ipynb #8a0be841
 def _known(ids, n_classes):
@@ -35,26 +38,29 @@ def pairs_by_photo(
     prediction,    # Class ids, tensor or array (N,...), on any device
     target,        # Class ids, the same shape; `IGNORE` where nobody knows
     n_classes:int, # Number of classes, background included
-)->torch.Tensor:   # (N, n_classes+1, n_classes+1) int64 on the prediction's device; row: target, column: prediction, last: no class
-    "How often each true class was predicted as each class in each photo, without waiting for the device."
+)->torch.Tensor:   # (N, n_classes+1, n_classes+1) int64, where the prediction is; row: target, column: prediction
+    "How often each true class was predicted as each class in each photo; last row and column: ids that are no class."
     p, t = _pair(prediction, target)
-    cell = _known(t, n_classes) * (n_classes + 1) + _known(p, n_classes)
-    counts = torch.zeros(len(p), (n_classes + 1)**2, dtype=torch.int64, device=p.device)
+    n = n_classes + 1
+    cell = _known(t, n_classes) * n + _known(p, n_classes)
+    counts = torch.zeros(len(p), n * n, dtype=torch.int64, device=p.device)
     counts.scatter_add_(1, cell.flatten(1), (t != IGNORE).flatten(1).long())
-    return counts.view(-1, n_classes + 1, n_classes + 1)
+    return counts.view(-1, n, n)
 
+# %% ../nbs/17_metrics.ipynb #1e7f0a06
 def only_classes(
-    pairs:torch.Tensor, # From `pairs_by_photo`
+    pairs:torch.Tensor, # (N, n_classes+1, n_classes+1) from `pairs_by_photo`
 )->torch.Tensor:        # (N, n_classes, n_classes) int64 on the CPU
-    "The counts without the last row and column. Raises `ValueError` where those are not 0: ids that are no class."
+    "The counts of pairs of classes. Raises `ValueError` where an id was no class."
     pairs, n = pairs.cpu(), pairs.shape[-1] - 1
     for name, wrong in ('prediction', pairs[..., n].sum()), ('target', pairs[:, n].sum()):
-        if wrong: raise ValueError(f'{name} holds ids that are no class, in {wrong} pixels: the ids of {n} classes are 0 to {n - 1}')
+        if wrong: raise ValueError(f'{name} holds ids that are no class, in {wrong} pixels: '
+                                   f'the ids of {n} classes are 0 to {n - 1}')
     return pairs[:, :n, :n]
 
 def count_pairs(
     prediction,    # Class ids, tensor or array of any shape, on any device
-    target,        # Class ids, the same shape; `IGNORE` where nobody knows: such pixels are not counted
+    target,        # Class ids, the same shape; `IGNORE` where nobody knows
     n_classes:int, # Number of classes, background included
 )->torch.Tensor:   # Counts, (n_classes, n_classes) int64 on the CPU; row: target, column: prediction
     "How often each true class was predicted as each class. Raises `ValueError` for ids that are no class."
@@ -67,12 +73,14 @@ class ConfusionMatrix:
     def __init__(self,
         n_classes:int, # Number of classes, background included; at least 2
     ):
-        if n_classes < 2: raise ValueError(f'n_classes must be at least 2 (background and something), got {n_classes}')
-        self.n_classes, self.matrix = n_classes, torch.zeros(n_classes, n_classes, dtype=torch.int64)
+        if n_classes < 2:
+            raise ValueError(f'n_classes must be at least 2 (background and something), got {n_classes}')
+        self.n_classes = n_classes
+        self.matrix = torch.zeros(n_classes, n_classes, dtype=torch.int64)
 
     def update(self,
         prediction, # Class ids, tensor or array of any shape, on any device
-        target,     # Class ids, the same shape
+        target,     # Class ids, the same shape; `IGNORE` where nobody knows
     )->'ConfusionMatrix': # Itself
         "Count more pixels. Raises `ValueError` for shapes that differ and for ids that are no class."
         self.matrix += count_pairs(prediction, target, self.n_classes)
@@ -80,16 +88,6 @@ class ConfusionMatrix:
 
     @property
     def _hits(self): return self.matrix.diag().double()
-
-    @property
-    def precision(self)->torch.Tensor:
-        "Share of the predicted pixels of each class that are right, (n_classes,) float64; nan for a class never predicted."
-        return self._hits / self.matrix.sum(0)
-
-    @property
-    def recall(self)->torch.Tensor:
-        "Share of the true pixels of each class that were found, (n_classes,) float64; nan for a class that no mask shows."
-        return self._hits / self.matrix.sum(1)
 
     @property
     def _sizes(self): return (self.matrix.sum(0) + self.matrix.sum(1)).double()
@@ -105,6 +103,16 @@ class ConfusionMatrix:
         return 2 * self._hits / self._sizes
 
     @property
+    def precision(self)->torch.Tensor:
+        "Share of each class's predicted pixels that are right, (n_classes,) float64; nan for a class never predicted."
+        return self._hits / self.matrix.sum(0)
+
+    @property
+    def recall(self)->torch.Tensor:
+        "Share of each class's true pixels that were found, (n_classes,) float64; nan for a class that no truth has."
+        return self._hits / self.matrix.sum(1)
+
+    @property
     def miou(self)->float:
         "Mean IoU in 0..1 over all classes but background, skipping nan; nan when none is left."
         return self.iou[1:].nanmean().item()
@@ -114,7 +122,8 @@ class ConfusionMatrix:
         "Share of pixels that got their true class, in 0..1, background included; nan before the first pixel."
         return (self._hits.sum() / self.matrix.sum()).item()
 
-    def __repr__(self): return f'ConfusionMatrix({self.n_classes}): mIoU {self.miou:.4f} over {self.matrix.sum():,} pixels'
+    def __repr__(self):
+        return f'ConfusionMatrix({self.n_classes}): mIoU {self.miou:.4f} over {self.matrix.sum():,} pixels'
 
 # %% ../nbs/17_metrics.ipynb #f1b878ff
 def foreground_of(
@@ -129,7 +138,7 @@ def foreground_iou(
     prediction, # True, or an id above 0, where there is foreground, (N,H,W)
     target,     # The same for the truth, (N,H,W); `IGNORE` where nobody knows
 )->torch.Tensor: # IoU of each photo, (N,) float64 in 0..1, on the CPU
-    "IoU of all foreground classes together, for each photo alone; 1 where both have none. Raises `ValueError` for other shapes."
+    "IoU of all foreground classes together, for each photo alone. Raises `ValueError` for other shapes."
     p, t = _pair(prediction, target)
     if p.ndim != 3: raise ValueError(f'masks must have shape (N,H,W), got {tuple(p.shape)}')
     t = torch.where(t == IGNORE, IGNORE, (t > 0).long())
@@ -143,18 +152,18 @@ def report(
     scheme:Scheme,      # Names its classes
     foreground,         # `foreground_iou` of each photo, list or tensor (N,)
 )->dict:                # 'miou', 'iou' and 'f1' by class without background, 'foreground_iou', 'accuracy', 'n'
-    "Every figure of an evaluation as plain numbers in 0..1, None for nan. Raises `ValueError` when matrix and scheme differ."
+    "Every metric of an evaluation in 0..1, None for nan. Raises `ValueError` when matrix and scheme differ."
     if cm.n_classes != scheme.n_classes:
         raise ValueError(f'the matrix has {cm.n_classes} classes, but scheme {scheme.name!r} has {scheme.n_classes}')
     per_photo = torch.as_tensor(foreground, dtype=torch.float64).flatten()
-    named = lambda values: {c: _number(v) for c, v in zip(scheme.classes[1:], values.tolist()[1:])}
-    return dict(miou=_number(cm.miou), iou=named(cm.iou), f1=named(cm.f1), foreground_iou=_number(per_photo.mean().item()),
-                accuracy=_number(cm.accuracy), n=len(per_photo))
+    def named(values): return {c: _number(v) for c, v in zip(scheme.classes[1:], values.tolist()[1:])}
+    return dict(miou=_number(cm.miou), iou=named(cm.iou), f1=named(cm.f1),
+                foreground_iou=_number(per_photo.mean().item()), accuracy=_number(cm.accuracy), n=len(per_photo))
 
 # %% ../nbs/17_metrics.ipynb #18fb780d
 def overlaps_of(
     pairs:torch.Tensor, # (N, n_classes, n_classes) from `only_classes`
-)->torch.Tensor:        # (N, n_classes - 1, 2): intersection and union of each class but background
+)->torch.Tensor:        # (N, n_classes-1, 2): intersection and union of each class but background
     "Pixels in both masks and in either, for each photo and class."
     both = pairs.diagonal(dim1=1, dim2=2)
     return torch.stack([both, pairs.sum(1) + pairs.sum(2) - both], -1)[:, 1:]
@@ -163,8 +172,8 @@ def by_photo(
     prediction,    # Class ids, tensor or array (N,H,W), on any device
     target,        # Class ids, the same shape; `IGNORE` where nobody knows
     n_classes:int, # Number of classes, background included
-)->torch.Tensor:   # (N, n_classes - 1, 2) int64 on the CPU: intersection and union of each class but background
-    "Pixels in both masks and in either, for each photo and class. Raises `ValueError` for shapes that differ and ids that are no class."
+)->torch.Tensor:   # (N, n_classes-1, 2) int64 on the CPU: intersection and union of each class but background
+    "Pixels in both masks and in either, for each photo and class. Raises `ValueError` for ids that are no class."
     return overlaps_of(only_classes(pairs_by_photo(prediction, target, n_classes)))
 
 def photo_record(
@@ -172,13 +181,15 @@ def photo_record(
     counts:list[torch.Tensor],     # `by_photo` of each batch
 )->dict:                           # 'foreground_iou' (n) and 'counts' (n, classes, 2) as lists
     "Both as an evaluation keeps them, ready for JSON."
-    return {'foreground_iou': [round(v, 5) for v in torch.cat(foreground).tolist()], 'counts': torch.cat(counts).tolist()}
+    rounded = [round(v, 5) for v in torch.cat(foreground).tolist()]
+    return {'foreground_iou': rounded, 'counts': torch.cat(counts).tolist()}
 
+# %% ../nbs/17_metrics.ipynb #1e7f0a18
 def report_pairs(
     pairs:torch.Tensor, # (N, n_classes+1, n_classes+1) from `pairs_by_photo`, all photos of an evaluation
     scheme:Scheme,      # Names its classes
 )->dict:                # `report`, and 'by_photo' from `photo_record`
-    "Every number of an evaluation, from the counts of its photos. Raises `ValueError` for ids that are no class."
+    "Every metric of an evaluation, from the counts of its photos. Raises `ValueError` for ids that are no class."
     pairs = only_classes(pairs)
     cm, foreground = ConfusionMatrix(pairs.shape[-1]), foreground_of(pairs)
     cm.matrix += pairs.sum(0)
