@@ -78,7 +78,7 @@ def _celebamask_items(root):
     return [Item(names.get(n, n), photos.get(n, ()), parts.get(n, ()))
             for n in {**photos, **parts}]
 
-# %% ../nbs/15_convert.ipynb #0589e852
+# %% ../nbs/15_convert.ipynb #12e04692
 def _is_set(values):
     "Which pixels of a picture of 0 and 255 (or 0 and 1) are set."
     most = values.max()
@@ -98,12 +98,12 @@ def _size(mask): return f'{mask.shape[1]}x{mask.shape[0]}'
 def _paint(labels, path, part):
     "One part over what is there already."
     values = read_mask(path)[0]
-    try: here = _is_set(values)
+    try: painted = _is_set(values)
     except ValueError as e: raise ValueError(f'{path}: {e}') from e
-    if labels is None: labels = np.zeros(here.shape, np.uint8)
-    if here.shape != labels.shape:
-        raise ValueError(f'{path}: is {_size(here)}, the parts before it {_size(labels)}')
-    labels[here] = CELEBAMASK[part]
+    if labels is None: labels = np.zeros(painted.shape, np.uint8)
+    if painted.shape != labels.shape:
+        raise ValueError(f'{path}: is {_size(painted)}, the parts before it {_size(labels)}')
+    labels[painted] = CELEBAMASK[part]
     return labels
 
 # %% ../nbs/15_convert.ipynb #5d65e4f9
@@ -111,19 +111,23 @@ def read_channel(path:Path)->np.ndarray:
     "The values in a mask's file."
     return read_mask(path)[0]
 
-# %% ../nbs/15_convert.ipynb #e9a9ae7d
+# %% ../nbs/15_convert.ipynb #8402822c
 def _read_file(paths):
     "The values in a mask's file and the scheme that it names, if any."
     return read_mask(paths[0])
 
 def _read_parts(paths):
     "Source labels from one file per part, painted in the order of `CELEBAMASK`."
-    parts, labels = {_part_name(path): path for path in paths}, None
+    parts, labels = {}, None
+    for path in paths:
+        if (part := _part_name(path)) in parts:
+            raise ValueError(f'{path}: another file has the same part, {parts[part]}')
+        parts[part] = path
     for part in CELEBAMASK:
         if part in parts: labels = _paint(labels, parts[part], part)
     return labels, None
 
-# %% ../nbs/15_convert.ipynb #198bc75f
+# %% ../nbs/15_convert.ipynb #51dd68c7
 def _values(mask):
     "The different values in a mask."
     return tuple(np.flatnonzero(np.bincount(mask.ravel())).tolist())
@@ -138,7 +142,7 @@ def _as_classes(values, scheme):
 def _as_parts(values, scheme):
     "Class ids from CelebAMask's ids."
     if {255} <= {*_values(values)} <= {0, 255}: raise ValueError(
-        'holds only 0 and 255; the folder of such masks is called masks')
+        'holds only 0 and 255; such masks belong into a folder called masks')
     return scheme.from_source(values)
 
 def _as_yes_or_no(values, scheme):
@@ -206,7 +210,7 @@ def find_items(
     if not any(i.photos for i in items): raise ValueError(f'{source}: no photos in {photos}/')
     return sorted(items, key=lambda i: (not i.photos, *_order(i.name)))
 
-# %% ../nbs/15_convert.ipynb #793a233b
+# %% ../nbs/15_convert.ipynb #ff354c0d
 def check_item(
     item:Item,
     layout:str, # A key of `LAYOUTS`
@@ -218,7 +222,7 @@ def check_item(
     if not photos: raise ValueError(f'{masks[0]}: no photo in {folders[0]}/ belongs to it')
     if not masks: raise ValueError(f'{photos[0]}: no mask in {folders[1]}/ belongs to it')
     if len(photos) > 1:
-        raise ValueError(f'{photos[1]}: another photo has the same name, {photos[0]}')
+        raise ValueError(f'{photos[1]}: another photo has its name or number, {photos[0]}')
     if len(masks) > 1 and layout != 'celebamask':
         raise ValueError(f'{masks[1]}: another mask has the same name, {masks[0]}')
 
@@ -256,7 +260,7 @@ def convert_item(
     square = np.asarray(fit_square(photo, size))
     return Face(item.name, square, np.asarray(mask), sizes, _values(values))
 
-# %% ../nbs/15_convert.ipynb #a1e0b426
+# %% ../nbs/15_convert.ipynb #57421767
 def _advice(layout, scheme, ids):
     "What to try when a class is empty."
     reading = _reading(layout, scheme, ids)
@@ -276,7 +280,8 @@ def _check_empty(manifest, advice):
     if not empty: return
     all_shares = ', '.join(f'{name} {100*share:.3g}%' for name, share in shares.items())
     ids = manifest['source']['ids']
-    if ids == [0, 255]: advice += 'The folder of masks with 0 and 255 is called masks. '
+    if ids == [0, 255]:
+        advice += 'Masks of 0 and 255 belong into a folder called masks, and need no ids. '
     raise ValueError(
         f'not one pixel in {manifest["n"]} photos is {empty} ({all_shares}). '
         f'The masks hold the values {", ".join(map(str, ids))}. {advice}'

@@ -96,15 +96,15 @@ def _begin(dest, settings):
             f'{file} exists and would be overwritten; choose another folder')
     with atomic(dest/JOURNAL) as f: f.write_text(_line(settings), encoding='utf-8')
 
-# %% ../nbs/14_packed.ipynb #3c4eb6a3
+# %% ../nbs/14_packed.ipynb #7a9c4976
 def _read_journal(dest):
     "The settings and the entries of a journal, up to the first line that is not whole."
-    text, entries = (dest/JOURNAL).read_text(encoding='utf-8', errors='replace'), []
-    settings, *lines = text.splitlines()
-    for line in lines:
-        try: entries.append(json.loads(line))
+    text, whole = (dest/JOURNAL).read_text(encoding='utf-8', errors='replace'), []
+    for line in text.splitlines():
+        try: whole.append(json.loads(line))
         except ValueError: break
-    return json.loads(settings), entries
+    if not whole: raise ValueError(f'{dest/JOURNAL}: is damaged; delete {dest} and start again')
+    return whole[0], whole[1:]
 
 def _check_settings(dest, before, now):
     "Refuse to continue what was begun with other settings."
