@@ -245,7 +245,7 @@ def _explain_full(dest):
         full.errno = e.errno
         raise full from e
 
-# %% ../nbs/14_packed.ipynb #f4f765ad
+# %% ../nbs/14_packed.ipynb #e4f83f33
 class PackWriter:
     "Appends faces to an unfinished packed folder; a journal remembers how far it came."
     def __init__(self,
@@ -298,7 +298,7 @@ class PackWriter:
 
     def close(self)->None:
         "Close the files and let go of the folder; it can be continued."
-        self.held.close()
+        with _explain_full(self.dest): self.held.close() # closing writes what is left
 
 # %% ../nbs/14_packed.ipynb #9e46b001
 def pack_items(
