@@ -16,12 +16,13 @@ def check_eye_pixels(
 )->bool|None:                      # True when right
     "Say what is wrong with an attempt at `eye_pixels`, or that it is right."
     mask = np.array([[0, 1, 1, 0, 2], [3, 3, 3, 0, 0]], np.uint8)
-    got = f(mask)
+    try: got = f(mask)
+    except Exception as e: return print(f'Not yet: your function raises {type(e).__name__}: {e}')
     if got is None: return print('Not yet: your function returns nothing. Compare the mask with a class: mask == 1.')
     if np.ndim(got): return print(f'Not yet: one number is wanted, and yours has the shape {np.shape(got)}. Sum it up.')
     if got in (1, 2): return print(f'Not yet: {got} is one eye only. Class 1 is the left eye, class 2 the right.')
     if got == 4: return print('Not yet: 4 is the sum of the class ids. Count pixels: (mask == 1).sum().')
     if got == 6: return print('Not yet: 6 counts everything that is not background, lips too.')
-    if got != 3: return print(f'Not yet: the test mask has 2 pixels of left eye and 1 of right eye, 3 together; yours says {got}.')
+    if got != 3: return print(f'Not yet: the test mask has 2 pixels of left eye and 1 of right eye; yours says {got}.')
     print('Right.')
     return True
