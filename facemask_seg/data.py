@@ -23,24 +23,25 @@ from .packed import Packed
 
 # %% ../nbs/16_data.ipynb #0c330a83
 def split(
-    n:int,             # Number of faces
-    valid:float=.075,  # Share for validation
-    test:float=.05,    # Share for the test
+    n:int,              # Number of faces
+    valid:float=.075,   # Share for validation
+    test:float=.05,     # Share for the test
     seed:int|None=None, # None: in order, train first and test last; a number: shuffled first
 )->dict[str, np.ndarray]: # Sorted indices under 'train', 'valid' and 'test'
-    "Divide n faces in three; every part gets at least one. Raises `ValueError` when that cannot be."
+    "Divide n faces in three, each with at least one. Raises `ValueError` when that cannot be."
     n_valid, n_test = max(1, round(valid*n)), max(1, round(test*n))
     n_train = n - n_valid - n_test
-    if not (0 <= valid < 1 and 0 <= test < 1) or n_train < 1: raise ValueError(
-        f'cannot split {n} faces into {valid:g} for validation, {test:g} for the test and the rest to train on')
+    if not (0 <= valid < 1 and 0 <= test < 1) or n_train < 1:
+        raise ValueError(f'cannot split {n} faces into {valid:g} for validation, '
+                         f'{test:g} for the test and the rest to train on')
     order = np.arange(n) if seed is None else np.random.default_rng(seed).permutation(n)
-    parts = np.split(order, [n_train, n_train + n_valid])
-    return {name: np.sort(part) for name, part in zip(('train', 'valid', 'test'), parts)}
+    pieces = np.split(order, [n_train, n_train + n_valid])
+    return {name: np.sort(piece) for name, piece in zip(('train', 'valid', 'test'), pieces)}
 
 # %% ../nbs/16_data.ipynb #3ccaf5a2
 def channel_stats(
     packed:Packed,
-    indices:Sequence[int]|None=None, # The training part; None: all
+    indices:Sequence[int]|None=None, # The training split; None: all
 )->Stats:
     "Exact mean and standard deviation per channel, read a few photos at a time."
     indices = np.arange(len(packed)) if indices is None else np.asarray(indices)
@@ -58,27 +59,32 @@ def flip(
     scheme:Scheme,
 )->tuple[torch.Tensor, torch.Tensor]:
     "Mirror photo and mask; what was a left eye is a right eye now."
-    swapped = torch.from_numpy(scheme.flip_lookup())[mask.flip(-1).long()]
+    table = torch.arange(256, dtype=torch.uint8)
+    table[:scheme.n_classes] = torch.from_numpy(scheme.flip_lookup())
+    swapped = table[mask.flip(-1).long()]
     return tv_tensors.wrap(photo.flip(-1), like=photo), tv_tensors.wrap(swapped, like=mask)
 
 # %% ../nbs/16_data.ipynb #6b4b7f70
 class Mirror:
     "`flip` for half of the faces, to stand among torchvision's transforms."
     def __init__(self, scheme:Scheme): self.scheme = scheme
-    def __call__(self, photo, mask): return flip(photo, mask, self.scheme) if torch.rand(()) < .5 else (photo, mask)
+    def __call__(self, photo, mask):
+        return flip(photo, mask, self.scheme) if torch.rand(()) < .5 else (photo, mask)
 
 def augmentation(
     name:str,         # 'none', 'flip' or 'standard'
     scheme:Scheme,    # Its pairs trade places in a mirrored photo
 )->v2.Compose|None:   # Of (tv_tensors.Image (3, H, W), tv_tensors.Mask (H, W)); None for 'none'
     "The random changes called `name`. Raises `ValueError` for a name that there is not."
-    if name not in ('none', 'flip', 'standard'): raise ValueError(f"augmentation is 'none', 'flip' or 'standard', not {name!r}")
+    if name not in ('none', 'flip', 'standard'):
+        raise ValueError(f"augmentation is 'none', 'flip' or 'standard', not {name!r}")
     if name == 'none': return None
     if name == 'flip': return v2.Compose([Mirror(scheme)])
+    fill = {tv_tensors.Image: list(PAD), tv_tensors.Mask: 0}
     return v2.Compose([
         Mirror(scheme),
-        v2.RandomAffine(degrees=15, translate=(.1, .1), scale=(.8, 1.25), interpolation=v2.InterpolationMode.BILINEAR,
-                        fill={tv_tensors.Image: list(PAD), tv_tensors.Mask: 0}),
+        v2.RandomAffine(degrees=15, translate=(.1, .1), scale=(.8, 1.25), fill=fill,
+                        interpolation=v2.InterpolationMode.BILINEAR),
         v2.ColorJitter(brightness=.3, contrast=.3, saturation=.3)])
 
 # %% ../nbs/16_data.ipynb #7161997b
@@ -105,11 +111,13 @@ class FaceDataset(Dataset):
         augment:str='none',              # A name for `augmentation`
         seed:int=0,                      # Of the augmentation and of the order in `batches`
     ):
-        "Raises `ValueError` when the packed masks cannot be told in `scheme` and `IndexError` for a face that there is not."
-        self.packed, self.scheme, self.size, self.seed, self.epoch = packed, scheme or packed.scheme, size or packed.size, seed, 0
+        "Raises `ValueError` when the packed masks cannot be told in `scheme`, `IndexError` for a face that there is not."
+        self.packed, self.scheme = packed, scheme or packed.scheme
+        self.size, self.seed, self.epoch = size or packed.size, seed, 0
         self.indices = np.arange(len(packed)) if indices is None else np.asarray(indices, np.int64)
         if len(self.indices) and not (0 <= self.indices.min() and self.indices.max() < len(packed)):
-            raise IndexError(f'indices from {self.indices.min()} to {self.indices.max()}, but {packed.path} has faces 0 to {len(packed)-1}')
+            raise IndexError(f'indices from {self.indices.min()} to {self.indices.max()}, '
+                             f'but {packed.path} has faces 0 to {len(packed)-1}')
         self.lookup = self.scheme.lookup_from(packed.scheme)
         self.augment = augmentation(augment, self.scheme)
 
@@ -121,14 +129,22 @@ class FaceDataset(Dataset):
         if self.size != self.packed.size: photo, mask = _resized(photo, mask, self.size)
         photo, mask = torch.from_numpy(photo).permute(2, 0, 1), torch.from_numpy(mask)
         if self.augment is None: return photo, mask
-        seed = int(np.random.SeedSequence([self.seed, self.epoch, k]).generate_state(1, np.uint64)[0] >> 1)
-        return apply_augmentation(self.augment, photo, mask, seed)
+        return apply_augmentation(self.augment, photo, mask, _seed_of(self.seed, self.epoch, k))
+
+def _seed_of(*numbers):
+    "One seed made from several numbers, such that none of them can be told from it."
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 def _resized(photo, mask, size):
     "Both at another size, as `pack` would have done it."
-    return np.array(fit_square(Image.fromarray(photo), size)), np.array(fit_square(Image.fromarray(mask), size, mask=True))
+    mask = fit_square(Image.fromarray(mask), size, mask=True)
+    return np.array(fit_square(Image.fromarray(photo), size)), np.array(mask)
 
 # %% ../nbs/16_data.ipynb #361b0174
+def _cores():
+    "How many cores this process may use."
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
 def batches(
     dataset:FaceDataset,
     batch_size:int,       # Photos per batch; the last one may have fewer
@@ -136,12 +152,13 @@ def batches(
     epoch:int=0,          # Which pass over the data this is
     workers:int|None=0,   # Processes that load ahead, beside this one; 0: none, None: one per core
     drop_last:bool=False, # Leave out a last batch that is not full
-    device:torch.device|str='cpu', # Where the batches will go: for cuda they are pinned in memory
+    device:torch.device|str='cpu', # Where the batches will go
 )->DataLoader:            # Of (photos uint8 (N, 3, H, W), masks uint8 (N, H, W))
-    "The batches of one epoch, the same for any number of workers."
+    "The batches of one epoch, the same for any number of workers; in pinned memory if they go to cuda."
     dataset.epoch = epoch
     order = np.arange(len(dataset))
     if shuffle: np.random.default_rng([dataset.seed, epoch]).shuffle(order)
-    if workers is None: workers = os.cpu_count() or 1
-    return DataLoader(copy.copy(dataset), batch_size, sampler=order.tolist(), num_workers=workers, drop_last=drop_last,
-                      generator=torch.Generator().manual_seed(0), pin_memory=torch.device(device).type == 'cuda')
+    return DataLoader(copy.copy(dataset), batch_size, sampler=order.tolist(), drop_last=drop_last,
+                      num_workers=_cores() if workers is None else workers,
+                      pin_memory=torch.device(device).type == 'cuda',
+                      generator=torch.Generator().manual_seed(0))
