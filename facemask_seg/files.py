@@ -75,7 +75,7 @@ def _usual_mode(path):
     path.unlink()
     return mode
 
-# %% ../nbs/13_files.ipynb #d6b0e043
+# %% ../nbs/13_files.ipynb #89b9fa0f
 @contextmanager
 def atomic(
     path:str|os.PathLike, # The file that is to appear, complete, or not at all
@@ -89,7 +89,7 @@ def atomic(
             folder.mkdir(parents=True)
             mode = _usual_mode(temporary)
             yield temporary
-            os.chmod(temporary, mode)
+            if stat.S_IMODE(temporary.stat().st_mode) != mode: os.chmod(temporary, mode)
             _to_disk(temporary)
             _replace(temporary, path)
             _to_disk(path.parent)

@@ -7,16 +7,17 @@ __all__ = ['FORMATS', 'SUFFIXES', 'MAX_PIXELS', 'MAX_ASPECT', 'PAD', 'STRIP', 'S
            'open_image', 'read_photo', 'open_photo', 'find_photos', 'fit_square', 'unfit_square', 'save_mask',
            'read_mask', 'Stats', 'normalize', 'prepare', 'mean_std']
 
-# %% ../nbs/12_images.ipynb #41292fde
-import json, math, os
+# %% ../nbs/12_images.ipynb #dd73a856
+import json, math, os, zlib
 from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch.nn import functional as F
 
 from .labels import IGNORE, Scheme
@@ -73,6 +74,57 @@ def _size_problem(width, height):
     if max(width, height) > MAX_ASPECT*min(width, height):
         return f'is {size}, the limit is {MAX_ASPECT} times as long as wide; cut it'
 
+# %% ../nbs/12_images.ipynb #1da9041f
+# Tags of a TIFF file (Adobe, TIFF revision 6.0, 1992)
+_WIDTH, _HEIGHT, _BITS, _PACKING, _OFFSETS, _ORIENTATION = 256, 257, 258, 259, 273, 274
+_CHANNELS, _LENGTHS, _PLANES, _PREDICTOR, _NUMBERS = 277, 279, 284, 317, 339
+
+def _float_tags(file):
+    "The tags of an open TIFF of plain floats; None for anything else."
+    file.seek(0)
+    head = file.read(8)
+    if head[:4] not in (b'II*\0', b'MM\0*'): return None
+    tags = TiffImagePlugin.ImageFileDirectory_v2(head)
+    file.seek(tags.next)
+    tags.load(file)
+    plain = tags.get(_PLANES, 1) == tags.get(_PREDICTOR, 1) == 1 and _OFFSETS in tags
+    known = set(tags.get(_NUMBERS, (1,))) == {3} and tags.get(_PACKING, 1) in (1, 8, 32946)
+    return tags if plain and known else None
+
+def _float_values(file, tags):
+    "The numbers of a TIFF of floats, (H, W, channels)."
+    shape = tags[_HEIGHT], tags[_WIDTH], tags.get(_CHANNELS, 1)
+    order = '<' if tags.prefix == b'II' else '>'
+    kind = np.dtype(f'{order}f{tags[_BITS][0]//8}')
+    values, left = b'', math.prod(shape)*kind.itemsize
+    for offset, length in zip(tags[_OFFSETS], tags[_LENGTHS]):
+        file.seek(offset)
+        strip = file.read(length)
+        if tags.get(_PACKING, 1) != 1: strip = zlib.decompressobj().decompress(strip, left)
+        values += strip[:left - len(values)]
+    return np.frombuffer(values, kind).reshape(shape)
+
+# %% ../nbs/12_images.ipynb #5299ba19
+def _float_photo(file):
+    "A TIFF of floats that Pillow cannot read, as bytes; None for anything else."
+    with nullcontext(file) if hasattr(file, 'read') else open(file, 'rb') as f:
+        tags = _float_tags(f)
+        if tags is None: return None
+        problem = _size_problem(tags[_WIDTH], tags[_HEIGHT])
+        if problem: raise ValueError(problem)
+        values = _from_floats(_float_values(f, tags).astype(np.float32))
+    image = Image.fromarray(values[..., :3] if values.shape[2] > 2 else values[..., 0])
+    image.getexif()[_ORIENTATION] = tags.get(_ORIENTATION, 1)
+    return image
+
+def _opened(file):
+    "`Image.open` for the formats that we read, and for the floats that Pillow does not know."
+    try: return Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        photo = _float_photo(file)
+        if photo is None: raise
+        return photo
+
 # %% ../nbs/12_images.ipynb #9ba9552f
 def _name(file):
     "What to call `file` in a message: its path, or the name of an open file."
@@ -84,7 +136,7 @@ def _check_path(path):
     if not path.exists(): raise FileNotFoundError(f'{path}: no such file')
     if not path.stat().st_size: raise ValueError(f'{path}: the file is empty')
 
-# %% ../nbs/12_images.ipynb #618ec2ad
+# %% ../nbs/12_images.ipynb #8b11d9a9
 def open_image(
     file:str|os.PathLike|BinaryIO, # A path or an open binary file
     lossless:bool=False,           # True, for masks: refuse formats that change pixels
@@ -93,7 +145,7 @@ def open_image(
     name = _name(file)
     if isinstance(name, Path): _check_path(name)
     try:
-        with Image.open(file, formats=FORMATS) as image:
+        with _opened(file) as image:
             problem = _size_problem(*image.size) or lossless and _loss(image, file)
             if not problem: return ImageOps.exif_transpose(image)
     except MemoryError: raise
@@ -262,7 +314,7 @@ def unfit_square(
     else: x = torch.from_numpy(_unfit_ids(x.numpy().astype(np.uint8), width, height))
     return x if isinstance(fitted, torch.Tensor) else x.numpy()
 
-# %% ../nbs/12_images.ipynb #5d8a68da
+# %% ../nbs/12_images.ipynb #dc930a84
 def _is_lossy_webp(file):
     "Whether a WebP file has no lossless picture among its chunks."
     if hasattr(file, 'read'): file.seek(0)
@@ -276,6 +328,7 @@ def _is_lossy_webp(file):
 
 def _loss(image, file):
     "In words, that the format of `image` changes pixel values; None when it does not."
+    if image.format is None: return 'has floating-point pixels, and a mask has whole ids; save it with 8 bits'
     packing = image.info.get('compression') if image.format == 'TIFF' else None
     lossy = image.format in ('JPEG', 'MPO', 'AVIF') or packing in ('jpeg', 'tiff_jpeg', 'webp')
     if lossy or image.format == 'WEBP' and _is_lossy_webp(file):

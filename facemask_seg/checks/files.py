@@ -62,7 +62,7 @@ def check_whole_lines(
             if list(got) != want: return _say(f'for {case} expected {want}, got {got}.')
     return _say(None)
 
-# %% ../../nbs/solutions/13_files.ipynb #df2b8fe4
+# %% ../../nbs/solutions/13_files.ipynb #9e2c1d29
 def check_speedup(
     f:Callable, # Takes a function of a number; returns how many times faster 4 workers are than 0
 )->bool|None:   # True when right
@@ -76,7 +76,7 @@ def check_speedup(
         if got is None: return _say('your function returns nothing.')
         gained[job.__name__] = float(got)
     if gained['wait'] < 1: return _say('waiting side by side is not slower: divide the time of 0 workers by that of 4.')
-    if gained['wait'] < 1.3: return _say('waiting should gain a lot. in_order is lazy: take all results with list(...).')
+    if gained['wait'] < 1.3: return _say('waiting should gain a lot. in_order is lazy: take all with list(...).')
     if gained['wait'] > 8: return _say('4 workers cannot gain that much. Did both measurements take all results?')
     print(', '.join(f'{job}: {times:.1f} times faster' for job, times in gained.items()))
     return _say(None)
