@@ -46,19 +46,13 @@ def pick_device(
     "The device called `name`, or the fastest there is. Raises `ValueError` for one that is not there."
     there = {'cuda': torch.cuda.is_available(), 'mps': torch.backends.mps.is_available(), 'cpu': True}
     usable = [k for k, ok in there.items() if ok]
-    if name == 'auto': return torch.device(next(k for k in usable if k == 'cpu' or _can_hold(k)))
+    if name == 'auto': return torch.device(usable[0])
     try: device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"unknown device {name!r}: use 'auto' or one of {', '.join(there)}") from None
     if device.type not in usable or (device.index or 0) >= max(1, torch.cuda.device_count()):
         raise ValueError(f"device {name!r} is not available here: use 'auto' or one of {', '.join(usable)}")
     return device
-
-def _can_hold(name):
-    "Whether a tensor can be made there. On a virtual Mac, such as GitHub's, MPS says that it is there and has no memory."
-    try: torch.zeros(1, device=name).item()
-    except RuntimeError: return False
-    return True
 
 # %% ../nbs/31_loop.ipynb #1dacd7d6
 def to_device(
