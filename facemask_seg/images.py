@@ -7,17 +7,18 @@ __all__ = ['FORMATS', 'SUFFIXES', 'MAX_PIXELS', 'MAX_ASPECT', 'PAD', 'STRIP', 'S
            'open_image', 'read_photo', 'open_photo', 'find_photos', 'fit_square', 'unfit_square', 'save_mask',
            'read_mask', 'Stats', 'normalize', 'prepare', 'mean_std']
 
-# %% ../nbs/12_images.ipynb #dd73a856
+# %% ../nbs/12_images.ipynb #e1399cf2
 import json, math, os, zlib
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 from torch.nn import functional as F
 
 from .labels import IGNORE, Scheme
@@ -49,13 +50,12 @@ def to_rgb(
         image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
     return image.convert('RGB')
 
-# %% ../nbs/12_images.ipynb #e1cad558
-from PIL import (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin, # noqa: F401
-                 PpmImagePlugin, TiffImagePlugin, WebPImagePlugin)
-try: from PIL import AvifImagePlugin # noqa: F401, Pillow has it since 11.3
-except ImportError: pass
+# %% ../nbs/12_images.ipynb #9fb59f68
+# A format is known once its module is imported; Pillow has Avif since 11.3
+for plugin in 'Bmp Gif Jpeg Mpo Png Ppm Tiff WebP Avif'.split():
+    with suppress(ImportError): import_module(f'PIL.{plugin}ImagePlugin')
 
-# Pillow's names of the formats we read; importing a format's module makes it known
+# Pillow's names of the formats we read
 FORMATS = tuple(f for f in 'JPEG PNG WEBP TIFF BMP GIF PPM AVIF'.split() if f in Image.OPEN)
 
 # What their files' names end in; an MPO is a JPEG with more photos behind the first
@@ -74,7 +74,7 @@ def _size_problem(width, height):
     if max(width, height) > MAX_ASPECT*min(width, height):
         return f'is {size}, the limit is {MAX_ASPECT} times as long as wide; cut it'
 
-# %% ../nbs/12_images.ipynb #1da9041f
+# %% ../nbs/12_images.ipynb #370a34a9
 # Tags of a TIFF file (Adobe, TIFF revision 6.0, 1992)
 _WIDTH, _HEIGHT, _BITS, _PACKING, _OFFSETS, _ORIENTATION = 256, 257, 258, 259, 273, 274
 _CHANNELS, _LENGTHS, _PLANES, _PREDICTOR, _NUMBERS = 277, 279, 284, 317, 339
@@ -102,6 +102,7 @@ def _float_values(file, tags):
         strip = file.read(length)
         if tags.get(_PACKING, 1) != 1: strip = zlib.decompressobj().decompress(strip, left)
         values += strip[:left - len(values)]
+    if len(values) < left: raise ValueError('the file ends too early')
     return np.frombuffer(values, kind).reshape(shape)
 
 # %% ../nbs/12_images.ipynb #5299ba19
@@ -334,7 +335,7 @@ def _loss(image, file):
     if lossy or image.format == 'WEBP' and _is_lossy_webp(file):
         return f'is a lossy {image.format}, which changes class ids; save masks as PNG'
 
-# %% ../nbs/12_images.ipynb #cd8c963e
+# %% ../nbs/12_images.ipynb #7ac06ded
 SCHEME_NOTE = 'facemask_seg_scheme' # The PNG text that holds a mask's scheme, as JSON
 
 def _check_ids(mask, scheme, name):
@@ -351,9 +352,10 @@ def save_mask(
     scheme:Scheme,                 # What they mean
 )->None:
     "Write a palette PNG whose pixels are class ids and which says their scheme. Raises `ValueError`."
-    if not hasattr(file, 'write') and Path(file).suffix.lower() != '.png':
-        raise ValueError(f'{file}: a mask is saved as .png; other formats may change class ids')
-    _check_ids(mask, scheme, _name(file))
+    name = _name(file)
+    if isinstance(name, Path) and name.suffix.lower() != '.png':
+        raise ValueError(f'{name}: a mask is saved as .png; other formats may change class ids')
+    _check_ids(mask, scheme, name)
     colors = np.full((256 if (mask == IGNORE).any() else scheme.n_classes, 3), 128, np.uint8)
     colors[:scheme.n_classes] = scheme.rgb()
     image, note = Image.fromarray(mask), PngImagePlugin.PngInfo()
@@ -390,14 +392,14 @@ def read_mask(
     if scheme: _check_ids(ids, scheme, name)
     return ids, scheme
 
-# %% ../nbs/12_images.ipynb #726e6654
+# %% ../nbs/12_images.ipynb #e448ad5c
 class Stats(NamedTuple):
     "Mean and standard deviation of red, green and blue, in units where white is 1."
     mean:tuple[float, float, float]
     std:tuple[float, float, float]
 
 IMAGENET = Stats((.485, .456, .406), (.229, .224, .225))
-RAW = Stats((0., 0., 0.), (1/255,) * 3) # Normalising with it leaves bytes as they are
+RAW = Stats((0., 0., 0.), (1/255, 1/255, 1/255)) # Normalising with it leaves bytes as they are
 
 # %% ../nbs/12_images.ipynb #8a3ad26f
 @lru_cache
