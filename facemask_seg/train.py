@@ -65,7 +65,8 @@ class Settings:
     )->'Settings':
         "The inverse of `to_dict`. Raises `ValueError` for a field that there is not, or a value that makes no sense."
         unknown = sorted(d.keys() - {f.name for f in fields(cls)})
-        if unknown: raise ValueError(f'recipe: there is no field {", ".join(unknown)}; there are {", ".join(f.name for f in fields(cls))}')
+        if unknown: raise ValueError(f'recipe: there is no field {", ".join(unknown)}; '
+            f'there are {", ".join(f.name for f in fields(cls))}')
         return cls(**{name: _revived(value) for name, value in d.items()})
 
     @classmethod
@@ -136,15 +137,19 @@ def _is(kind, value):
     if kind is float: return type(value) in (int, float) and math.isfinite(value)
     return type(value) is int if kind is int else isinstance(value, kind)
 
+def _accepts(f, value):
+    "Whether a field takes a value: by its type, its choices and its limits."
+    if not any(_is(kind, value) for kind in get_args(f.type) or [f.type]): return False
+    if value is None: return True
+    limits = [keeps(value, f.metadata[k]) for k, (_, keeps) in LIMITS.items() if k in f.metadata]
+    return all(limits) and value in f.metadata.get('choices', [value])
+
 def check_fields(
     settings:'Settings',
 )->None:
     "Raises `ValueError` naming the first field that does not accept its value."
     for f in fields(settings):
-        value, choices = getattr(settings, f.name), f.metadata.get('choices')
-        ok = any(_is(kind, value) for kind in get_args(f.type) or [f.type]) and (choices is None or value in choices)
-        if not ok or value is not None and not all(keeps(value, f.metadata[k]) for k, (_, keeps) in LIMITS.items() if k in f.metadata):
-            settings.refuse(f.name, expected(f))
+        if not _accepts(f, getattr(settings, f.name)): settings.refuse(f.name, expected(f))
 
 # %% ../nbs/33_train.ipynb #c0ffee05
 @dataclass(frozen=True)
@@ -170,20 +175,20 @@ STATS = { # What photos are normalised with, from the packed folder and the indi
 class Recipe(Basics):
     "Every choice of a run, and nothing that is not a choice. Raises `ValueError` for one that makes no sense."
     model:str=one_of('resnet34_unet', MODELS)                      # The network
-    weights:str|None=None                                          # What the encoder starts from: none (random), 'imagenet' or a file
+    weights:str|None=None                                          # The encoder's start: random, 'imagenet' or a file
     colors:str=one_of('rgb', ('rgb', 'bgr'))                       # What the first layer takes for red; bgr: blue
-    freeze:str=one_of('none', (*FREEZE, 'gradual'))                # What of the encoder is not trained; gradual: less with each third
+    freeze:str=one_of('none', (*FREEZE, 'gradual'))                # What of the encoder stays; gradual: less each third
     frozen_stats:str=one_of('kept', ('kept', 'updated'))           # Batch norm statistics of frozen stages
     stats:str=one_of('imagenet', STATS)                            # What photos are normalised with
-    class_weights:tuple|None=None                                  # How much each class weighs in the loss, background first
+    class_weights:tuple|None=None                                  # Of each class in the loss, background first
     optimizer:str=one_of('adamw', ('adamw', 'sgd'))                # What makes the steps
     encoder_lr:float=number(1., above=0, upper=1)                  # The encoder's share of the learning rate
     weight_decay:float=number(1e-2, lower=0, below=1)              # How strongly weights are pulled to 0
     momentum:float=number(.9, lower=0, below=1)                    # Of sgd
     schedule:str=one_of('onecycle', ('onecycle', 'constant'))      # The learning rate over a run
     warmup:float=number(.15, lower=0, below=1)                     # Share of the steps that go up, of onecycle
-    precision:str=one_of('auto', ('auto', 'bf16', 'fp16', 'fp32')) # Of the training; auto: bf16 or fp16 where the hardware has it
-    split_seed:int|None=number(None, lower=0)                      # None: train, valid and test in order; a number: shuffled first
+    precision:str=one_of('auto', ('auto', 'bf16', 'fp16', 'fp32')) # Of the training; auto: what the hardware does well
+    split_seed:int|None=number(None, lower=0)                      # None: splits in order; a number: shuffled first
 
     def __post_init__(self):
         super().__post_init__()
@@ -196,8 +201,10 @@ def _check_loss(recipe):
     scheme, weights = recipe.scheme, recipe.class_weights
     if recipe.loss in (*MISTAKES, 'bce', 'bce_with_logits') and scheme.n_outputs > 1:
         recipe.refuse('loss', f'another for the {scheme.n_classes} classes of scheme {scheme.name!r}')
-    if weights and not (len(weights) == scheme.n_classes and all(_is(float, w) and w >= 0 for w in weights) and sum(weights)):
-        recipe.refuse('class_weights', f'{scheme.n_classes} numbers from 0, not all 0: one for each of {", ".join(scheme.classes)}')
+    if weights is None: return
+    numbers = all(_is(float, w) and w >= 0 for w in weights) and any(weights)
+    if not numbers or len(weights) != scheme.n_classes: recipe.refuse(
+        'class_weights', f'{scheme.n_classes} numbers from 0, not all 0: one for each of {", ".join(scheme.classes)}')
 
 def _check_tiny(recipe):
     "Raises `ValueError` for a choice about an encoder, which the tiny network has not."
@@ -221,8 +228,9 @@ def make_optimizer(
     "The recipe's optimizer; the encoder is a group with a learning rate of its own."
     rate = lambda name: recipe.lr * (recipe.encoder_lr if name == 'encoder' else 1)
     groups = [{'params': list(m.parameters()), 'lr': rate(name)} for name, m in model.named_children()]
-    if recipe.optimizer == 'sgd': return torch.optim.SGD(groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=can_fuse(model))
+    decay = recipe.weight_decay
+    if recipe.optimizer == 'sgd': return torch.optim.SGD(groups, momentum=recipe.momentum, weight_decay=decay)
+    return torch.optim.AdamW(groups, weight_decay=decay, fused=can_fuse(model))
 
 # %% ../nbs/33_train.ipynb #ee85f99b
 def make_splits(
@@ -288,7 +296,7 @@ class Task(NamedTuple):
     score:Callable     # (run) -> what the history says of an epoch, beside its loss
     describe:Callable  # (run) -> one line for a person about the last epoch
     finish:Callable    # (run) -> what the result says, beside what all results say
-    best:Callable=lambda row: None # (line of the history) -> what the best epoch has most of; None: no weights are kept on the way
+    best:Callable=lambda row: None # (line of the history) -> what the best epoch has most of; None: keep no best
 
 # %% ../nbs/33_train.ipynb #328001ff
 @dataclass
@@ -332,7 +340,8 @@ KEPT = 'precision', 'history', 'best_epoch', 'best_score', 'seconds', 'train_sec
 def _memory(optimizer):
     "An optimizer's memory as tensors; its settings are left out, they come from the recipe."
     state = optimizer.state_dict()['state']
-    return {f'optimizer.{i}.{name}': torch.as_tensor(v) for i, values in state.items() for name, v in values.items() if v is not None}
+    values = {f'optimizer.{i}.{name}': v for i, entry in state.items() for name, v in entry.items()}
+    return {name: torch.as_tensor(v) for name, v in values.items() if v is not None}
 
 def checkpoint(run:Run)->None:
     "Write all that is needed to go on to `resume.safetensors`, in one move."
@@ -354,7 +363,7 @@ def _remember(optimizer, memory):
 def _starting(tensors, prefix): return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
 def restore(run:Run)->Run:
-    "Take `run` to where its checkpoint left it. Raises `ValueError` for other data, a damaged file, or a precision that is not offered here."
+    "Take `run` to where its checkpoint left it. Raises `ValueError` where that cannot be."
     path = run.path/RESUME
     tensors, text = read_tensors(path), read_text(path)
     try:
@@ -363,7 +372,7 @@ def restore(run:Run)->Run:
         check_fit(path, _starting(tensors, 'model.'), run.model.state_dict())
         run.model.load_state_dict(_starting(tensors, 'model.'))
         _remember(run.optimizer, _starting(tensors, 'optimizer.'))
-        for name in KEPT: setattr(run, name, kept[name])
+        for name in KEPT: setattr(run, name, type(getattr(run, name))(kept[name]))
     except (json.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError, RuntimeError) as e:
         raise ValueError(f'{path}: cannot be continued ({type(e).__name__}: {e}); delete it to begin again') from None
     _check_precision(run)
@@ -372,7 +381,8 @@ def restore(run:Run)->Run:
 def check_fingerprint(path:Path, mine:str, theirs:str)->None:
     "Raises `ValueError` unless a run is continued on the data it began with."
     if mine != theirs: raise ValueError(
-        f'{path}: this run was trained on other data (fingerprint {mine[:12]}, not {theirs[:12]}); choose another run folder')
+        f'{path}: this run was trained on other data (fingerprint {mine[:12]}, not {theirs[:12]}); '
+        'choose another run folder')
 
 # %% ../nbs/33_train.ipynb #c0ffee31
 def _check_precision(run):
@@ -494,7 +504,8 @@ def draw_history(
     left, right = fig.subplots(1, 2)
     left.plot(epochs, curve('train_loss'), color='#9aa5b1', label='train')
     left.plot(epochs, curve('valid_loss'), color='#0072b2', label='validation')
-    for name, color in zip(scheme.classes[1:], scheme.colors[1:]): right.plot(epochs, curve(f'iou_{name}'), color=color, label=name)
+    for name, color in zip(scheme.classes[1:], scheme.colors[1:]):
+        right.plot(epochs, curve(f'iou_{name}'), color=color, label=name)
     right.plot(epochs, curve('miou'), color='black', label='mIoU')
     left.set(xlabel='epoch', ylabel='loss')
     right.set(xlabel='epoch', ylabel='IoU, validation', ylim=(0, 1))
@@ -529,11 +540,11 @@ def finish(run:Run)->dict:
     "Let the task score the network, write the result, and remove what only resuming needed."
     more, sizes = run.task.finish(run), {name: len(data) for name, data in run.splits.items()}
     speed = run.epoch * sizes['train'] / run.train_seconds
+    data = {'fingerprint': run.packed.fingerprint, 'n': len(run.packed), 'size': run.packed.size, 'split': sizes}
     result = {'recipe': run.recipe.to_dict(), 'seed': run.recipe.seed, 'device': device_name(run.device),
               'precision': run.precision, 'versions': versions(),
               'seconds': round(run.seconds, 1), 'photos_per_second': round(speed, 1),
-              'data': {'fingerprint': run.packed.fingerprint, 'n': len(run.packed), 'size': run.packed.size, 'split': sizes},
-              'warnings': warnings_of(run)} | more | {'history': run.history}
+              'data': data, 'warnings': warnings_of(run)} | more | {'history': run.history}
     write_json(run.path/'result.json', result)
     (run.path/RESUME).unlink(missing_ok=True)
     return result
@@ -550,9 +561,11 @@ def _finish_standard(run):
     "The best weights scored in fp32, and the curve drawn."
     model, _ = load_model(run.path/'best.safetensors', run.recipe.scheme, run.device)
     valid, test = (score_split(run, name, model) for name in ('valid', 'test'))
-    with atomic(run.path/'curve.png') as temporary: draw_history(run.history, run.recipe.scheme).savefig(temporary, format='png')
-    return {'best_epoch': run.best_epoch, 'valid': {k: v for k, v in valid.items() if k != 'by_photo'}, 'test': test,
-            **{k: test[k] for k in ('miou', 'iou', 'f1', 'foreground_iou', 'n')}}
+    curve = draw_history(run.history, run.recipe.scheme)
+    with atomic(run.path/'curve.png') as temporary: curve.savefig(temporary, format='png')
+    valid.pop('by_photo')
+    top = {k: test[k] for k in ('miou', 'iou', 'f1', 'foreground_iou', 'n')}
+    return {'best_epoch': run.best_epoch, 'valid': valid, 'test': test} | top
 
 STANDARD = Task(make_splits, make_stats, make_model, make_optimizer, loss_of, _epoch_batches, onecycle, _score_epoch,
                 lambda run: describe(run.history[-1], run.recipe.epochs, run.best_epoch), _finish_standard,
@@ -564,7 +577,7 @@ def open_run(
     recipe:Settings, # The run that is wanted
     fingerprint:str, # Of the data that are wanted
 )->dict|None:        # The result if this run is finished
-    "Look whether a run folder is new, or belongs to this recipe and these data. Raises `ValueError` or `FileExistsError` if not."
+    "See whether a folder is new, or has this run. Raises `ValueError` or `FileExistsError` if not."
     _check_folder(path)
     result, resume = path/'result.json', path/RESUME
     if not (result.exists() or resume.exists()): return None
@@ -578,12 +591,14 @@ def open_run(
     return done
 
 def _check_folder(path):
-    "Raises `FileExistsError` for a folder that holds something else, `ValueError` for a run that an older version left unfinished."
+    "Raises `FileExistsError` for something else, `ValueError` for what an older version left unfinished."
     if path.is_file(): raise FileExistsError(f'{path}: is a file; choose another run folder')
     names = {p.name for p in path.iterdir() if not p.name.startswith('.')} if path.exists() else set()
-    if names and 'recipe.json' not in names: raise FileExistsError(f'{path}: is there and is not a run; choose another run folder')
+    if names and 'recipe.json' not in names:
+        raise FileExistsError(f'{path}: is there and is not a run; choose another run folder')
     if 'resume.pt' in names and not names & {RESUME, 'result.json'}: raise ValueError(
-        f'{path/"resume.pt"}: left by an earlier version as a pickle, which can run any code and is not opened; delete it to begin again')
+        f'{path/"resume.pt"}: left by an earlier version as a pickle, which can run any code and is not opened; '
+        'delete it to begin again')
 
 # %% ../nbs/33_train.ipynb #4db3d9a5
 @contextmanager
@@ -595,7 +610,8 @@ def explain_stop(run:Run)->Iterator[None]:
     rate = f' (it was {recipe.lr:g})' if hasattr(recipe, 'lr') else ''
     try: yield
     except KeyboardInterrupt: raise KeyboardInterrupt(
-        f'stopped in {where}; {kept}. Start again with the same recipe, data and run folder to go on from there.') from None
+        f'stopped in {where}; {kept}. '
+        'Start again with the same recipe, data and run folder to go on from there.') from None
     except FloatingPointError as e: raise FloatingPointError(
         f'{where}: {e}; {kept}. Try a lower lr{rate} or precision fp32 (it was {run.precision}).') from None
 
@@ -613,7 +629,7 @@ def train_task(
     task:Task,                      # What kind of run
     recipe:Settings,                # What to do
     data:str|Path,                  # A packed folder
-    run_dir:str|Path,               # A new folder, or one with a run of the same recipe: that is continued, or its result returned
+    run_dir:str|Path,               # A new folder, or one with a run of the same recipe, to be continued or read
     device:torch.device|str='auto', # Where to compute
     workers:int|None=0,             # Processes that load photos, beside this one; 0: none, None: one per core
     progress:bool=True,             # Progress bars, and a line per epoch
@@ -625,7 +641,8 @@ def train_task(
     with lock(path):
         sweep(path)
         done = open_run(path, recipe, packed.fingerprint)   # another process may have been faster
-        return done if done is not None else _train(task, recipe, packed, path, pick_device(str(device)), workers, progress)
+        if done is not None: return done
+        return _train(task, recipe, packed, path, pick_device(str(device)), workers, progress)
 
 def _train(task, recipe, packed, path, device, workers, progress):
     "Train what is not trained yet, in a folder that is ours."
@@ -643,12 +660,15 @@ def _train(task, recipe, packed, path, device, workers, progress):
 def fit(
     recipe:Recipe,                  # What to do
     data:str|Path,                  # A packed folder
-    run_dir:str|Path,               # A new folder, or one with a run of the same recipe: that is continued, or its result returned
+    run_dir:str|Path,               # A new folder, or one with a run of the same recipe, to be continued or read
     device:torch.device|str='auto', # Where to compute
     workers:int|None=0,             # Processes that load photos, beside this one; 0: none, None: one per core
     progress:bool=True,             # Progress bars, and a line per epoch
 )->dict:                            # The result, also in run_dir/result.json
-    "Train, validate every epoch, evaluate the best weights. Raises `FloatingPointError` for a loss that is not finite, `ValueError` or `FileExistsError` for another run's folder, `FolderBusy` while another process trains there."
+    """Train, validate every epoch, evaluate the best weights.
+
+    Raises `FloatingPointError` for a loss that is not finite, `ValueError` or `FileExistsError` for another run's
+    folder, and `files.FolderBusy` while another process trains there."""
     return train_task(STANDARD, recipe, data, run_dir, device, workers, progress)
 
 # %% ../nbs/33_train.ipynb #c0ffee52
@@ -663,5 +683,6 @@ def check_unseen(
     used = {name for k in earlier for name in by_split.get(k, ())}
     found = [name for name in names if name in used]
     if found: raise ValueError(
-        f'{len(found)} of {len(names)} {split} photos were used to train these weights ({found[0]} and others), so their score would be too good. '
-        'Score the packed folder that they were trained on, or, if these are other photos of the same names, all photos')
+        f'{len(found)} of {len(names)} {split} photos were used to train these weights (the first: {found[0]}), '
+        'so their score would be too good. Score the packed folder that the weights were trained on, or, '
+        'if these are other photos that have the same names, score all of them')
