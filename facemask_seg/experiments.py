@@ -6,11 +6,12 @@
 __all__ = ['METRICS', 'BASELINE', 'PRETRAINED', 'ONE_CLASS', 'COMMON', 'MENDED', 'AUTOPSY', 'UNPAIRED', 'IDEAS', 'EXPERIMENTS',
            'EQUAL', 'Experiment', 'prepare', 'Protocol', 'encoder_word', 'one_word', 'plan', 'train_one', 'run_recipe',
            'blind_mask', 'learn_blind', 'blind_address', 'run_blind', 'run_experiment', 'results_folder', 'read_runs',
-           'protocol_of', 'fits', 'runs_of', 'paired', 'protocols', 'pulls', 't_value', 'by_seed', 'seed_spreads',
-           'verdict', 'check_pairs', 'compare', 'mean_of', 'summarize', 'signed', 'in_words', 'answers', 'heading',
-           'control', 'table', 'markdown', 'draw_forest', 'train_small']
+           'protocol_of', 'fits', 'runs_of', 'paired', 'protocols', 'protocol_with', 'pulls', 't_value', 'by_seed',
+           'own_spread', 'pool_spreads', 'seed_spreads', 'verdict', 'check_pairs', 'compare', 'mean_of', 'spread_of',
+           'summarize', 'signed', 'in_words', 'answers', 'heading', 'control', 'table', 'markdown', 'draw_forest',
+           'train_small']
 
-# %% ../nbs/41_experiments.ipynb #942a4810
+# %% ../nbs/41_experiments.ipynb #05a789a8
 import hashlib
 import json
 import re
@@ -29,7 +30,7 @@ from .data import FaceDataset, batches, split
 from .files import FolderBusy, lock, write_json
 from .images import IMAGENET, Stats
 from .labels import EYES_LIPS, FOREGROUND, Picture
-from .loop import evaluate, pick_device, pick_precision, train_one_epoch
+from .loop import pick_device, pick_precision, train_one_epoch
 from .metrics import ConfusionMatrix, by_photo, foreground_iou, photo_record, report
 from .optimizers import lr_factor
 from .original import ORIGINAL, OriginalRecipe, best_threshold, train_original
@@ -356,6 +357,16 @@ def protocols(
         return min(seeds, 3), protocol.size, protocol.epochs, sum(map(len, mine.values()))
     return sorted(found - with_encoder, key=worth, reverse=True)
 
+# %% ../nbs/41_experiments.ipynb #5a61a2dd
+def protocol_with(
+    experiment:Experiment,
+    runs:list[dict], # From `read_runs`
+    *names:str,      # Of recipes
+)->Protocol|None:    # None where there is none
+    "The first of `protocols` under which all these recipes were run."
+    found = ((p, runs_of(experiment, runs, p)) for p in protocols(experiment, runs))
+    return next((p for p, mine in found if set(names) <= mine.keys()), None)
+
 # %% ../nbs/41_experiments.ipynb #240872ea
 def pulls(
     run:dict,   # With 'by_photo' in its test
@@ -383,25 +394,48 @@ def t_value(
     held = (density.cumsum() - density / 2) / density.sum()
     return float(df**.5 * np.tan(np.interp(share, held, angle)))
 
-# %% ../nbs/41_experiments.ipynb #67166581
+# %% ../nbs/41_experiments.ipynb #485c9d69
 def by_seed(runs:list[dict], reference:list[dict], metric:str)->np.ndarray:
     "The difference in a metric for each seed that both have."
     return np.array([(a[metric] or 0.) - (b[metric] or 0.) for a, b in paired(runs, reference)])
 
+def own_spread(runs:list[dict], reference:list[dict], metric:str)->tuple[float, float]|None:
+    "Standard deviation of the difference between seeds, and its degrees of freedom; None for one seed, or one run."
+    each = by_seed(runs, reference, metric)
+    return (float(each.std(ddof=1)), len(each) - 1) if len(each) > 1 and each.any() else None
+
+def pool_spreads(
+    groups:dict[str, dict[str, tuple[float, float]]], # Reference -> recipe -> `own_spread`
+)->dict: # Under None the pool's; under (reference, recipe) that of a recipe which is not in it
+    "One spread for all recipes that are alike, and its degrees of freedom."
+    every = [own for group in groups.values() for own in group.values()]
+    if not every: return {}
+    limit = 3 * np.median([sd for sd, _ in every])
+    found = {(r, name): own for r, group in groups.items() for name, own in group.items() if own[0] > limit}
+    alike = [[own for own in group.values() if own[0] <= limit] for group in groups.values()]
+    n = [sum(df for _, df in group) for group in alike]
+    variance = sum(sd**2 * df for group in alike for sd, df in group) / sum(n)
+    df = 4 * sum(n)**2 / sum(k * (len(group) + 3) for k, group in zip(n, alike))
+    return found | {None: (variance**.5, df)}
+
+# %% ../nbs/41_experiments.ipynb #fe9243b4
 def seed_spreads(
-    found:dict[str, list[dict]], # From `runs_of`
-    reference:str,
+    runs:list[dict], # From `read_runs`
+    protocol:Protocol,
     metric:str,
-)->dict[str, tuple[float, float]]: # Standard deviation of the difference between seeds, degrees of freedom
-    "How much each recipe's difference from the reference depends on the seed, pooled where recipes are alike."
-    differences = {name: by_seed(each, found.get(reference, []), metric) for name, each in found.items()}
-    own = {name: (d.std(ddof=1), len(d) - 1) for name, d in differences.items() if len(d) > 1 and d.any()}
-    if not own: return {}
-    limit = 3 * np.median([sd for sd, _ in own.values()])
-    alike = [(sd, df) for sd, df in own.values() if sd <= limit]
-    n = sum(df for _, df in alike)
-    pool = (sum(sd**2 * df for sd, df in alike) / n)**.5, 4 * n / (len(alike) + 3)
-    return {name: pool if each[0] <= limit else each for name, each in own.items()}
+)->dict: # As `pool_spreads`
+    "How much differences depend on the seed, over all experiments with this metric and protocol, whatever the encoder."
+    groups = {}
+    for experiment in EXPERIMENTS.values():
+        if experiment.metric != metric: continue
+        for p in protocols(experiment, runs):
+            if p[:5] != protocol[:5]: continue
+            found = runs_of(experiment, runs, p)
+            reference = found.pop(experiment.reference, [])
+            spreads = {name: own_spread(each, reference, metric) for name, each in found.items()}
+            group = groups.setdefault((experiment.reference, p.encoder), {})
+            group.update({name: own for name, own in spreads.items() if own})
+    return pool_spreads({(r, e): group for (r, e), group in groups.items() if group})
 
 # %% ../nbs/41_experiments.ipynb #b3273d1b
 EQUAL = .02 # Below this a difference does not matter to us
@@ -417,7 +451,7 @@ def verdict(
     if low > 0: return 'better'
     return 'worse' if high < 0 else 'undecided'
 
-# %% ../nbs/41_experiments.ipynb #3843a3d0
+# %% ../nbs/41_experiments.ipynb #1b09845a
 def check_pairs(pairs:list[tuple[dict, dict]], metric:str)->None:
     "Raises `ValueError` for runs that cannot be compared."
     both = [r for pair in pairs for r in pair]
@@ -430,7 +464,7 @@ def compare(
     runs:list[dict],      # Of one recipe, by seed
     reference:list[dict], # Of another, tested on the same photos
     metric:str='miou',    # Or 'foreground_iou'
-    spread:tuple[float, float]|None=None, # From `seed_spreads`; None: what these seeds say alone
+    spread:tuple[float, float]|None=None, # Between seeds, from `seed_spreads`; None: what these say alone
 )->dict:                  # 'difference', 'low', 'high' (95% interval), 'half' its width, 'seeds', 'same', 'verdict'
     "A paired difference with its interval over photos and seeds. Raises `ValueError` for runs that cannot be compared."
     pairs, each = paired(runs, reference), by_seed(runs, reference, metric)
@@ -449,11 +483,15 @@ def compare(
     word = verdict(seeds, low, high)
     return dict(difference=middle, low=low, high=high, half=half, seeds=seeds, same=same, verdict=word)
 
-# %% ../nbs/41_experiments.ipynb #062cbea2
+# %% ../nbs/41_experiments.ipynb #c78fce04
 def mean_of(values)->float|None:
     "Their mean; an absent number counts as 0, and no number at all gives None."
     values = list(values)
     return float(np.mean([v or 0. for v in values])) if values else None
+
+def spread_of(spreads:dict, reference:str, protocol:Protocol, name:str)->tuple[float, float]|None:
+    "What `seed_spreads` says of one recipe: its own spread if it is not in the pool, else the pool's."
+    return spreads.get(((reference, protocol.encoder), name), spreads.get(None))
 
 def summarize(
     experiment:Experiment,
@@ -461,8 +499,9 @@ def summarize(
     protocol:Protocol|None=None, # None: the first of `protocols`
 )->list[dict]:                   # Means over seeds, and what `compare` says
     "One line for each recipe of an experiment that has been run."
+    protocol = protocol or next(iter(protocols(experiment, runs)), None)
     found, lines = runs_of(experiment, runs, protocol), []
-    spreads = seed_spreads(found, experiment.reference, experiment.metric)
+    spreads = seed_spreads(runs, protocol, experiment.metric) if protocol else {}
     for name, mine in found.items():
         best = [r['best_threshold']['foreground_iou'] for r in mine if 'best_threshold' in r]
         line = dict(run=name, seeds=len(mine), foreground_iou=mean_of(r['foreground_iou'] for r in mine),
@@ -470,7 +509,8 @@ def summarize(
                     best=mean_of(best), iou={c: mean_of(r['iou'][c] for r in mine) for c in mine[0]['iou']})
         reference = found.get(experiment.reference)
         if reference and name != experiment.reference and paired(mine, reference):
-            line |= compare(mine, reference, experiment.metric, spreads.get(name))
+            spread = spread_of(spreads, experiment.reference, protocol, name)
+            line |= compare(mine, reference, experiment.metric, spread)
         lines.append(line)
     return lines
 
