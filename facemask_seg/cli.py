@@ -70,7 +70,7 @@ def _guarded(
 )->int:       # 0 done, 2 user's mistake, 130 Ctrl-C; other exceptions go through
     "Run something and turn what happened into an exit code."
     try: return run() or 0
-    except SystemExit as e: return e.code or 0
+    except SystemExit as e: return int(e.code or 0)
     except KeyboardInterrupt as e:
         _say(f'{str(e) or "interrupted."} To go on, type: {shlex.join(words)}')
         return 130
@@ -195,7 +195,9 @@ def _recipe(args, packed):
     file = read_json(args.recipe) if args.recipe else {}
     if not isinstance(file, dict): raise ValueError(f'{args.recipe} is not a recipe: it should hold one JSON object')
     names = {f.name for f in fields(Recipe)} - {'scheme'}
-    return Recipe.from_dict(start | file | {k: v for k, v in vars(args).items() if k in names})
+    recipe = Recipe.from_dict(start | file | {k: v for k, v in vars(args).items() if k in names})
+    assert isinstance(recipe, Recipe)   # what type checkers cannot know
+    return recipe
 
 # %% ../nbs/52_cli.ipynb #254c92b7
 def _run_dir(packed, recipe):
@@ -269,8 +271,8 @@ def _split(packed, recipe, name):
     "Indices of one split of `packed`, cut as `recipe` says; None for all. Raises `ValueError` when it is empty."
     from facemask_seg.data import split
     if name == 'all': return None
-    indices = split(len(packed), seed=recipe.get('split_seed'))[name]
-    if not len(indices): raise ValueError(
+    indices = split(len(packed), seed=recipe.get('split_seed'))[name].tolist()
+    if not indices: raise ValueError(
         f'{packed.path}: of {len(packed)} photos none fall into the {name} split; use --split all')
     return indices
 
@@ -366,7 +368,7 @@ def demo_picture(
     from facemask_seg.labels import show_masks
     from facemask_seg.predict import Segmenter
     packed, segmenter = Packed(data), Segmenter.load(run)
-    indices = _split(packed, segmenter.meta.recipe, 'test')[:n]
+    indices = (_split(packed, segmenter.meta.recipe, 'test') or [])[:n]
     photos, truth = [packed.images[i] for i in indices], [packed.masks[i] for i in indices]
     masks = [0*truth[0]]*len(photos) + truth + [segmenter.predict(p).mask for p in photos]
     titles = [t for row in ('photo', 'truth', 'prediction') for t in [row] + ['']*(len(photos)-1)]

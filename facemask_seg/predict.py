@@ -95,8 +95,8 @@ class Segmenter:
 
     @classmethod
     def load(cls,
-        run_or_weights:str|os.PathLike, # A run folder, or a .safetensors file
-        device:str='auto',              # 'auto', 'cpu', 'cuda', 'mps'
+        run_or_weights:str|Path, # A run folder, or a .safetensors file
+        device:str='auto',       # 'auto', 'cpu', 'cuda', 'mps'
     )->'Segmenter':
         "Load a trained model with its preprocessing. Raises what `load_model` raises."
         chosen = pick_device(device)
@@ -117,7 +117,7 @@ class Segmenter:
         "Find the classes in one photo. Raises `FileNotFoundError`, `ValueError`."
         photo = open_photo(photo)
         p = self.probabilities([photo])[0]
-        kept = unfit_square(p, *photo.size).numpy() if probabilities else None
+        kept = np.asarray(unfit_square(p, *photo.size)) if probabilities else None
         return Prediction(photo, full_size_mask(p, *photo.size), self.meta.scheme, kept)
 
     def predict_folder(self,
