@@ -12,7 +12,7 @@ __all__ = ['PARTS', 'UPS', 'MIXES', 'LR', 'EPS', 'ORIGINAL_LOSSES', 'ORIGINAL', 
 # %% ../nbs/40_original.ipynb #3f041805
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
@@ -107,7 +107,7 @@ class OriginalDataset(FaceDataset):
     "Photos with blue first and masks of foreground, from any packed folder, nothing augmented."
     def __init__(self,
         packed:Packed,
-        indices:np.ndarray|None=None, # Which faces; None: all
+        indices:Sequence[int]|None=None, # Which faces; None: all
         colors:str='bgr',             # 'bgr' as in the original, or 'rgb'
         seed:int=0,                   # Of the order in `batches`, where it shuffles
         masks:Packed|None=None,       # Where the masks come from, if not from `packed`: made by `pack_original`
@@ -138,7 +138,8 @@ def one_for_all(
     mean, std = np.array(stats.mean), np.array(stats.std)
     m = mean.mean()
     s = np.sqrt((std**2 + mean**2).mean() - m**2)
-    return Stats((float(m),) * 3, (float(s),) * 3)
+    m, s = float(m), float(s)
+    return Stats((m, m, m), (s, s, s))
 
 def original_stats(packed:Packed)->Stats:
     "The original's: one mean and one standard deviation of everything in the folder, test photos too."
@@ -176,7 +177,7 @@ class Up(nn.ConvTranspose2d):
         x:torch.Tensor, # (N,C,H,W), in any layout
     )->torch.Tensor:
         weight = self.weight.contiguous()
-        return F.conv_transpose2d(x.contiguous(), weight, self.bias, self.stride, self.padding)
+        return F.conv_transpose2d(x.contiguous(), weight, self.bias, self.stride, self.padding) # type: ignore
 
 # %% ../nbs/40_original.ipynb #9754d5a4
 class OriginalUNet(nn.Module):
@@ -293,12 +294,13 @@ def make_original(
         torch.manual_seed(recipe.seed)
         net = OriginalUNet(weights) if recipe.decoder == 'original' else ResNet34UNet(1, weights)
     net.encoder.requires_grad_(not recipe.freeze_encoder)
-    return (nn.Sequential(net, nn.Sigmoid()) if recipe.sigmoid else net).to(device, memory_format=torch.channels_last)
+    if recipe.sigmoid: net = nn.Sequential(net, nn.Sigmoid())
+    return net.to(device, memory_format=torch.channels_last) # type: ignore
 
 def original_optimizer(model:nn.Module)->torch.optim.SGD:
     "SGD as in the report: 3e-3, Nesterov momentum 0.8, weight decay 3e-4."
-    settings = dict(lr=LR, momentum=.8, nesterov=True, weight_decay=3e-4)
-    return torch.optim.SGD(model.parameters(), **settings, fused=can_fuse(model))
+    return torch.optim.SGD(model.parameters(), lr=LR, momentum=.8, nesterov=True, weight_decay=3e-4,
+                           fused=can_fuse(model))
 
 # %% ../nbs/40_original.ipynb #26572d3e
 @torch.no_grad()
@@ -311,7 +313,7 @@ def outputs_of(
     progress:bool=True,        # Show a progress bar
 )->list[tuple[torch.Tensor, torch.Tensor]]: # For each batch the outputs (N,1,H,W) and the masks (N,H,W), on the CPU
     "Send photos through a network once, to ask more than one thing. Raises `ValueError` for no photos."
-    model.to(device, memory_format=torch.channels_last).eval()
+    model.to(device, memory_format=torch.channels_last).eval() # type: ignore
     see = lambda photos: forward(model, photos, stats=stats, device=device).cpu()
     seen = [(see(photos), masks.cpu()) for photos, masks in show_progress(data, 'evaluate', progress)]
     if not seen: raise ValueError('there are no photos to evaluate')
@@ -350,7 +352,7 @@ def original_splits(
     report_masks:Packed|None=None, # Masks to train on, where they are not `packed`'s
 )->dict[str, OriginalDataset]:     # 'train' and 'test'
     "Photos and masks as the recipe wants them; the test masks are always `packed`'s."
-    train, test = original_split(len(packed)).values()
+    train, test = (ids.tolist() for ids in original_split(len(packed)).values())
     return {'train': OriginalDataset(packed, train, recipe.colors, recipe.seed, report_masks),
             'test': OriginalDataset(packed, test, recipe.colors)}
 
@@ -385,7 +387,7 @@ def _describe(run):
 # %% ../nbs/40_original.ipynb #d704cd13
 def _threshold(run):
     "The best threshold for the first 100 training photos and their true masks."
-    first = OriginalDataset(run.packed, run.splits['train'].indices[:100], run.recipe.colors)
+    first = OriginalDataset(run.packed, run.splits['train'].indices[:100].tolist(), run.recipe.colors)
     return best_threshold(_see(run, first))
 
 def _finish(run):
@@ -436,8 +438,8 @@ def load_original(
     path = Path(run_or_weights)
     path = path/'last.safetensors' if path.is_dir() else path
     meta = read_meta(path)
-    try: recipe = OriginalRecipe.from_dict(meta.recipe)
-    except ValueError: raise ValueError(f'{path}: not trained by train_original; use load_model') from None
+    try: recipe = OriginalRecipe(**meta.recipe)
+    except (TypeError, ValueError): raise ValueError(f'{path}: not trained by train_original; use load_model') from None
     model = make_original(recipe, device, start=False)
     tensors = read_tensors(path)
     check_fit(path, tensors, model.state_dict())

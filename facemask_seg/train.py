@@ -39,7 +39,7 @@ from .loop import evaluate, pick_device, pick_precision, train_one_epoch
 from .losses import LOSSES, MISTAKES
 from .optimizers import lr_factor
 from .packed import Packed
-from .unet import FREEZE, MODELS
+from .unet import FREEZE, MODELS, ResNet34UNet
 from .weights import Meta, check_fit, load_model, read_tensors, read_text, save_model, save_tensors
 
 # %% ../nbs/33_train.ipynb #eb12a982
@@ -51,8 +51,9 @@ def _revived(value):
     "The inverse of `_plain`: of all fields only a scheme is a dict, and only tuples are lists."
     return Scheme.from_dict(value) if isinstance(value, dict) else tuple(value) if isinstance(value, list) else value
 
+@dataclass(frozen=True)
 class Settings:
-    "A frozen dataclass that JSON can keep, that checks its fields, and that can tell what sets it apart from another."
+    "A dataclass that JSON can keep, that checks its fields, and that can tell what sets it apart from another."
     def __post_init__(self): check_fields(self)
 
     def to_dict(self)->dict:
@@ -110,7 +111,7 @@ def one_of(
     return field(default=default, metadata={'choices': tuple(choices)})
 
 def number(
-    default:float,
+    default:float|None,
     **limits:float, # 'lower', 'above', 'upper', 'below'; `above` and `below` exclude the limit itself
 )->Any:
     "A field that is a number within limits."
@@ -239,7 +240,7 @@ def make_splits(
 )->dict[str,FaceDataset]: # 'train' (augmented), 'valid', 'test'
     "The three splits of the data as the recipe wants them. Raises `ValueError` for fewer than three photos."
     augment = {'train': recipe.augment}
-    return {name: FaceDataset(packed, ids, recipe.scheme, recipe.size, augment.get(name, 'none'), recipe.seed)
+    return {name: FaceDataset(packed, ids.tolist(), recipe.scheme, recipe.size, augment.get(name, 'none'), recipe.seed)
             for name, ids in split(len(packed), seed=recipe.split_seed).items()}
 
 # %% ../nbs/33_train.ipynb #829ab6b1
@@ -249,7 +250,7 @@ def freeze_for(
     epoch:int, # From 0
 )->None:
     "Freeze what the recipe wants frozen in that epoch."
-    if recipe.model == 'tiny_unet': return
+    if not isinstance(model, ResNet34UNet): return
     policy = ('encoder', 'early', 'none')[3 * epoch // recipe.epochs] if recipe.freeze == 'gradual' else recipe.freeze
     model.set_freeze(policy, recipe.frozen_stats == 'updated')
 
@@ -303,7 +304,7 @@ class Task(NamedTuple):
 class Run:
     "A run while it is going on: what it was given, what it trains, how far it is."
     task:Task
-    recipe:Settings
+    recipe:Any # `Settings` with at least epochs, precision and seed: a `Recipe`, or what another task takes
     path:Path
     packed:Packed
     splits:dict[str,FaceDataset]
@@ -394,7 +395,7 @@ def _check_precision(run):
 
 # %% ../nbs/33_train.ipynb #bf52be71
 def start_run(
-    recipe:Settings,
+    recipe:Any,          # A `Recipe`, or what the task takes
     packed:Packed,
     path:Path,
     device:torch.device,
