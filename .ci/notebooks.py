@@ -23,6 +23,13 @@ class Client(NotebookClient):
         return cell if skipped(cell) else await super().async_execute_cell(cell, *args, **kwargs)
 
 
+def still(nb) -> None:
+    "Forget live widgets, which a stored notebook cannot show and whose ids differ each time; the pictures they bring stay."
+    nb.metadata.pop('widgets', None)
+    for cell in nb.cells:
+        for out in cell.get('outputs', []): out.get('data', {}).pop('application/vnd.jupyter.widget-view+json', None)
+
+
 def run(path: Path) -> bool:
     "Run the notebook at `path` in its folder and store what it printed; a failing one is left as it was."
     start, nb = time.time(), nbformat.read(path, as_version=4)
@@ -30,7 +37,9 @@ def run(path: Path) -> bool:
     try: Client(nb, timeout=600, kernel_name='python3', coalesce_streams=True, extra_arguments=['--log-level=ERROR'],
                resources={'metadata': {'path': str(path.parent)}}).execute()
     except CellExecutionError as e: problem = f'\n{e}'
-    else: nbformat.write(nb, path)
+    else:
+        still(nb)
+        nbformat.write(nb, path)
     print(f'{"FAILED" if problem else "ok":6} {time.time()-start:4.0f}s  {name(path)}{problem}', flush=True)
     return not problem
 
