@@ -111,7 +111,7 @@ class FaceDataset(Dataset):
         augment:str='none',              # A name for `augmentation`
         seed:int=0,                      # Of the augmentation and of the order in `batches`
     ):
-        "Raises `ValueError` when the packed masks cannot be told in `scheme`, `IndexError` for a face that there is not."
+        "Raises `ValueError` for masks that cannot be told in `scheme`, `IndexError` for a face that there is not."
         self.packed, self.scheme = packed, scheme or packed.scheme
         self.size, self.seed, self.epoch = size or packed.size, seed, 0
         self.indices = np.arange(len(packed)) if indices is None else np.asarray(indices, np.int64)

@@ -46,13 +46,19 @@ def pick_device(
     "The device called `name`, or the fastest there is. Raises `ValueError` for one that is not there."
     there = {'cuda': torch.cuda.is_available(), 'mps': torch.backends.mps.is_available(), 'cpu': True}
     usable = [k for k, ok in there.items() if ok]
-    if name == 'auto': return torch.device(usable[0])
+    if name == 'auto': return torch.device(next(k for k in usable if k == 'cpu' or _can_hold(k)))
     try: device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"unknown device {name!r}: use 'auto' or one of {', '.join(there)}") from None
     if device.type not in usable or (device.index or 0) >= max(1, torch.cuda.device_count()):
         raise ValueError(f"device {name!r} is not available here: use 'auto' or one of {', '.join(usable)}")
     return device
+
+def _can_hold(name):
+    "Whether a tensor can be made there. On a virtual Mac, such as GitHub's, MPS is there and has no memory."
+    try: torch.zeros(1, device=name).item()
+    except RuntimeError: return False
+    return True
 
 # %% ../nbs/31_loop.ipynb #1dacd7d6
 def to_device(
@@ -82,7 +88,7 @@ class LossLog:
         return not self.waiting
 
     def look(self)->None:
-        "Fetch what was noted since the last look. Raises `FloatingPointError` naming the first step whose loss is not finite."
+        "Fetch what was noted since the last look. Raises `FloatingPointError` naming the first step with a bad loss."
         values = torch.stack([loss for loss, _ in self.waiting]).tolist() if self.waiting else []
         for value, (_, n) in zip(values, self.waiting):
             self.steps += 1

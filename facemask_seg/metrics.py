@@ -94,12 +94,12 @@ class ConfusionMatrix:
 
     @property
     def iou(self)->torch.Tensor:
-        "Intersection over union by class, (n_classes,) float64 in 0..1; nan for a class in neither mask (Jaccard, 1901)."
+        "Intersection over union by class, (n_classes,) float64; nan for a class in neither mask (Jaccard, 1901)."
         return self._hits / (self._sizes - self._hits)
 
     @property
     def f1(self)->torch.Tensor:
-        "F1, which is Dice, by class, (n_classes,) float64 in 0..1; nan for a class in neither mask (Dice, 1945)."
+        "F1, which is Dice, by class, (n_classes,) float64; nan for a class in neither mask (Dice, 1945)."
         return 2 * self._hits / self._sizes
 
     @property

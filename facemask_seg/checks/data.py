@@ -57,7 +57,8 @@ def _hint(before, given, got):
     p, m = map(np.asarray, got)
     if p.shape != photo.shape or m.shape != mask.shape:
         return f'shapes {photo.shape} and {mask.shape} went in, {p.shape} and {m.shape} came out.'
-    changed = None if np.array_equal(given[1], mask) else 'the mask that was passed in has been changed; work on a copy.'
+    kept = np.array_equal(given[1], mask)
+    changed = None if kept else 'the mask that was passed in has been changed; work on a copy.'
     return _photo_hint(photo, p) or changed or _mask_hint(mask, m)
 
 # %% ../../nbs/solutions/16_data.ipynb #5af197b4
@@ -108,7 +109,8 @@ def _leaks_hint(leaked, conclusion):
     for name, seed in {'in order': None, 'shuffled': 0}.items():
         value, problem = _run(int, leaked[name])
         if problem: return f'the count of {name!r} is no number.'
-        if value != _leaked(seed): return f"{value} is not the count of {name!r}. The test split has {len(split(400)['test'])} photos."
+        if value != _leaked(seed):
+            return f"{value} is not the count of {name!r}. The test split has {len(split(400)['test'])} photos."
     if conclusion not in ('too high', 'too low'): return "is the score 'too high' or 'too low'?"
     if conclusion == 'too low': return 'photos of people whom it has seen are easier for a network, not harder.'
 

@@ -37,12 +37,15 @@ def _abstain_hint(got):
     "What is wrong with the ids `got`, or None."
     if got is None: return 'your function returns nothing. Start with ids = decide(probabilities).'
     if not isinstance(got, torch.Tensor): return f'a tensor of ids is expected, yours is a {type(got).__name__}.'
-    if tuple(got.shape) != (1, 1, 4): return f'the ids of (N,C,H,W) are (N,H,W), here (1, 1, 4); yours are {tuple(got.shape)}.'
+    if tuple(got.shape) != (1, 1, 4):
+        return f'the ids of (N,C,H,W) are (N,H,W), here (1, 1, 4); yours are {tuple(got.shape)}.'
     ids = [int(i) for i in got.flatten()]
     if ids == [0, 1, IGNORE, IGNORE]: return None
     if ids == [0, 1, 1, 0]: return 'these are the ids of decide; no pixel is marked as unknown.'
-    if ids == [IGNORE, IGNORE, 1, 0]: return 'the sure pixels are marked, and the doubtful ones are not. Turn the comparison round.'
-    if ids == [0, 1, 1, IGNORE]: return 'a pixel is doubtful when no single class reaches `sure`; do not add the classes up.'
+    if ids == [IGNORE, IGNORE, 1, 0]:
+        return 'the sure pixels are marked, and the doubtful ones are not. Turn the comparison round.'
+    if ids == [0, 1, 1, IGNORE]:
+        return 'a pixel is doubtful when no single class reaches `sure`; do not add the classes up.'
     return f'expected 0, 1, {IGNORE}, {IGNORE} for four pixels, yours are {ids}.'
 
 def check_abstain(
@@ -126,11 +129,12 @@ def check_accumulate(
     if steps != 1: return _say(f'the optimizer made {steps} steps; it should make one, after the last chunk.')
     if _hint(moved): return _say(_hint(moved))
     if _hint(_attempt(f, stale=True)[2]):
-        return _say('gradients that were there before the call are in the step as well. Call optimizer.zero_grad() first.')
+        return _say('gradients that were there before the call are in the step as well. '
+                    'Call optimizer.zero_grad() first.')
     return _say(_mean_hint(got))
 
 # %% ../../nbs/solutions/31_loop.ipynb #31a0c008
-_EXPECTED = {16: (.4, 1.0), 80: (1.1, 1.7)} # Over seeds and machines it was .70 to .72 and 1.32 to 1.38
+_EXPECTED = {16: (.4, .95), 80: (.95, 2.)} # Over seeds and machines it was .68 to .74 and 1.21 to 1.46
 
 def _batch_size_hint(losses, ahead):
     "What is wrong with the two mean losses or with what was concluded from them, or None."

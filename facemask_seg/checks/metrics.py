@@ -63,7 +63,8 @@ def _mistakes(p, t):
         'you pooled the photos into one matrix. Make a new one for every photo.': ConfusionMatrix(3).update(p, t).miou,
         'background is in your mean. Leave class 0 out.': np.nanmean(np.nanmean(iou, 1)),
         'a class in neither mask counts as 0 in your mean. Leave it out (np.nanmean).': np.nan_to_num(parts).mean(),
-        'a class in neither mask counts as 1 in your mean. Leave it out (np.nanmean).': np.nan_to_num(parts, nan=1.).mean(),
+        'a class in neither mask counts as 1 in your mean. Leave it out (np.nanmean).':
+            np.nan_to_num(parts, nan=1.).mean(),
         'you averaged over photos first. Give each photo its own mean first.': np.nanmean(np.nanmean(parts, 0)),
         'you averaged all IoUs at once. Give each photo its own mean first.': np.nanmean(parts),
         'that is F1, not IoU.': np.mean([cm.f1[1:].nanmean() for cm in each]),
