@@ -158,12 +158,13 @@ class Protocol(NamedTuple):
         parts = f'{self.size}px', f'{self.epochs}ep', *self[2:]
         return '-'.join(p for p in parts if p)
 
-# %% ../nbs/41_experiments.ipynb #6b243327
+# %% ../nbs/41_experiments.ipynb #b140d2b1
 def encoder_word(
     weights:str|Path|None, # Of a recipe
 )->str|None:               # 8 hex digits; 'imagenet' and None stay as they are
     "A name for an encoder's weights that is the same on every machine."
-    if weights in (None, 'imagenet'): return weights
+    if weights is None: return None
+    if weights == 'imagenet': return 'imagenet'
     return hashlib.sha256(weights_path(weights).read_bytes()).hexdigest()[:8]
 
 def one_word(text:str)->str:
@@ -394,7 +395,7 @@ def t_value(
     held = (density.cumsum() - density / 2) / density.sum()
     return float(df**.5 * np.tan(np.interp(share, held, angle)))
 
-# %% ../nbs/41_experiments.ipynb #485c9d69
+# %% ../nbs/41_experiments.ipynb #402039f6
 def by_seed(runs:list[dict], reference:list[dict], metric:str)->np.ndarray:
     "The difference in a metric for each seed that both have."
     return np.array([(a[metric] or 0.) - (b[metric] or 0.) for a, b in paired(runs, reference)])
@@ -405,7 +406,7 @@ def own_spread(runs:list[dict], reference:list[dict], metric:str)->tuple[float, 
     return (float(each.std(ddof=1)), len(each) - 1) if len(each) > 1 and each.any() else None
 
 def pool_spreads(
-    groups:dict[str, dict[str, tuple[float, float]]], # Reference -> recipe -> `own_spread`
+    groups:dict, # Reference -> recipe -> `own_spread`
 )->dict: # Under None the pool's; under (reference, recipe) that of a recipe which is not in it
     "One spread for all recipes that are alike, and its degrees of freedom."
     every = [own for group in groups.values() for own in group.values()]
@@ -451,7 +452,7 @@ def verdict(
     if low > 0: return 'better'
     return 'worse' if high < 0 else 'undecided'
 
-# %% ../nbs/41_experiments.ipynb #1b09845a
+# %% ../nbs/41_experiments.ipynb #9a2b04f9
 def check_pairs(pairs:list[tuple[dict, dict]], metric:str)->None:
     "Raises `ValueError` for runs that cannot be compared."
     both = [r for pair in pairs for r in pair]
@@ -471,7 +472,8 @@ def compare(
     check_pairs(pairs, metric)
     pull = np.mean([pulls(a, metric) - pulls(b, metric) for a, b in pairs], axis=0)
     photos, seeds = len(pull), len(pairs)
-    parts = [((pull**2).sum() * photos / max(photos - 1, 1), max(photos - 1, 1))]
+    freedom = float(max(photos - 1, 1))
+    parts = [((pull**2).sum() * photos / freedom, freedom)]
     if seeds > 1:
         sd, df = spread or (each.std(ddof=1), seeds - 1)
         parts.append((sd**2 / seeds, df))
@@ -483,7 +485,7 @@ def compare(
     word = verdict(seeds, low, high)
     return dict(difference=middle, low=low, high=high, half=half, seeds=seeds, same=same, verdict=word)
 
-# %% ../nbs/41_experiments.ipynb #c78fce04
+# %% ../nbs/41_experiments.ipynb #e9a19899
 def mean_of(values)->float|None:
     "Their mean; an absent number counts as 0, and no number at all gives None."
     values = list(values)
@@ -500,8 +502,9 @@ def summarize(
 )->list[dict]:                   # Means over seeds, and what `compare` says
     "One line for each recipe of an experiment that has been run."
     protocol = protocol or next(iter(protocols(experiment, runs)), None)
+    if protocol is None: return []
     found, lines = runs_of(experiment, runs, protocol), []
-    spreads = seed_spreads(runs, protocol, experiment.metric) if protocol else {}
+    spreads = seed_spreads(runs, protocol, experiment.metric)
     for name, mine in found.items():
         best = [r['best_threshold']['foreground_iou'] for r in mine if 'best_threshold' in r]
         line = dict(run=name, seeds=len(mine), foreground_iou=mean_of(r['foreground_iou'] for r in mine),
