@@ -589,6 +589,7 @@ def open_run(
     done = read_json(result)
     if 'data' not in done: raise ValueError(f'{result}: is not the result of a run; choose another run folder')
     check_fingerprint(path, done['data']['fingerprint'], fingerprint)
+    resume.unlink(missing_ok=True)   # of a run that was killed when it had only this left to do
     return done
 
 def _check_folder(path):
