@@ -65,9 +65,12 @@ def he_init(
         nn.init.ones_(module.weight)
         nn.init.zeros_(module.bias)
 
-# %% ../nbs/20_layers.ipynb #87c19752
+# %% ../nbs/20_layers.ipynb #e74d13eb
 class BatchNorm(nn.Module):
     "Batch norm (https://arxiv.org/abs/1502.03167) by hand, equal to `torch.nn.BatchNorm2d`."
+    running_mean:Tensor # Remembered, (C,)
+    running_var:Tensor  # Remembered, (C,)
+
     def __init__(self,
         channels:int,      # C
         momentum:float=.1, # Share by which a batch moves the running averages

@@ -38,7 +38,7 @@ class SGD:
         "Forget the gradients."
         for p in self.params: p.grad = None
 
-# %% ../nbs/30_optimizers.ipynb #dc8ce48a
+# %% ../nbs/30_optimizers.ipynb #90faf017
 class Adam:
     "Adam (https://arxiv.org/abs/1412.6980), equal to `torch.optim.Adam`."
     def __init__(self,
@@ -54,10 +54,11 @@ class Adam:
         self.squares = [torch.zeros_like(p) for p in self.params]
 
     def decay(self,
-        p:Tensor, # A parameter that has a gradient
-    )->Tensor:    # Its gradient with the pull towards zero
+        p:Tensor,    # A parameter
+        grad:Tensor, # Its gradient
+    )->Tensor:       # The gradient with the pull towards zero
         "Weight decay as a part of the gradient."
-        return p.grad + self.weight_decay * p
+        return grad + self.weight_decay * p
 
     @torch.no_grad()
     def step(self)->None:
@@ -66,7 +67,7 @@ class Adam:
         (b1, b2), t = self.betas, self.t
         for p, mean, square in zip(self.params, self.means, self.squares):
             if p.grad is None: continue
-            grad = self.decay(p)
+            grad = self.decay(p, p.grad)
             mean.mul_(b1).add_((1 - b1) * grad)
             square.mul_(b2).add_((1 - b2) * grad**2)
             size = (square / (1 - b2**t)).sqrt()
@@ -76,15 +77,16 @@ class Adam:
         "Forget the gradients."
         for p in self.params: p.grad = None
 
-# %% ../nbs/30_optimizers.ipynb #d45a91f9
+# %% ../nbs/30_optimizers.ipynb #c6606da2
 class AdamW(Adam):
     "Adam with decoupled weight decay (https://arxiv.org/abs/1711.05101), equal to `torch.optim.AdamW`."
     def decay(self,
-        p:Tensor, # A parameter that has a gradient; shrunk in place
-    )->Tensor:    # Its gradient, as it is
+        p:Tensor,    # A parameter; shrunk in place
+        grad:Tensor, # Its gradient
+    )->Tensor:       # The gradient as it is
         "Shrink the weight itself."
         p.mul_(1 - self.lr * self.weight_decay)
-        return p.grad
+        return grad
 
 # %% ../nbs/30_optimizers.ipynb #6525948a
 def set_lr(

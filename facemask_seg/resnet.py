@@ -107,7 +107,7 @@ def read_pickle(
     path:Path,            # A .pth or .pt file of tensors by name
 )->dict[str, Tensor]:
     "Tensors of a torch file, by a torch whose reader has no known hole. Raises `ValueError` with an older one."
-    if TorchVersion(torch.__version__) < (2, 10): raise ValueError(
+    if TorchVersion(torch.__version__) < '2.10': raise ValueError(
         f'{path}: torch {torch.__version__} can be made to run code by a prepared {path.suffix} file; '
         'use torch 2.10 or newer, or a .safetensors file')
     return torch.load(path, map_location='cpu', weights_only=True)

@@ -89,7 +89,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(decoder_channels[-1], n_classes, 3, padding=1)
         self.decoder.apply(he_init)
         nn.init.kaiming_normal_(self.head.weight, nonlinearity='linear')
-        nn.init.zeros_(self.head.bias)
+        if self.head.bias is not None: nn.init.zeros_(self.head.bias)
 
     def forward(self,
         x:Tensor, # (N,3,H,W) float, normalised photos of any size
@@ -106,10 +106,11 @@ class UNet(nn.Module):
     def parts(self)->dict[str, tuple[nn.Module, ...]]: # Modules by part, from photo to logits
         "The network cut into named parts, each parameter in exactly one."
         e = self.encoder
-        parts = {'stem': (e.conv1, e.bn1)}
+        parts:dict[str, tuple[nn.Module, ...]] = {'stem': (e.conv1, e.bn1)}
         for name in ('layer1', 'layer2', 'layer3', 'layer4'): parts[name] = (getattr(e, name),)
         for i, block in enumerate(self.decoder.blocks, 1): parts[f'decoder{i}'] = (block,)
-        return parts | {'head': (self.head,)}
+        parts['head'] = (self.head,)
+        return parts
 
 # %% ../nbs/22_unet.ipynb #4969796b
 class Cost(NamedTuple):
