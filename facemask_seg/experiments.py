@@ -614,7 +614,7 @@ def markdown(
     several = [p for p in found if len(runs_of(experiment, runs, p)) > 1] or found
     return '\n\n'.join(table(experiment, runs, p) for p in several) or 'not run yet'
 
-# %% ../nbs/41_experiments.ipynb #bf1445b3
+# %% ../nbs/41_experiments.ipynb #501a6f8b
 def draw_forest(
     experiment:Experiment,
     runs:list[dict],             # From `read_runs`
@@ -634,7 +634,7 @@ def draw_forest(
         ax.plot(line['difference'], y, 'D', color='#004c7a', ms=5)
     labels = [f"{line['run']} ({line['verdict']})" for line in lines]
     ax.set(yticks=range(len(lines)), yticklabels=labels, ylim=(len(lines) - .4, -.6))
-    ax.set_xlabel(f'difference in {METRICS[experiment.metric]} from {experiment.reference}, test')
+    ax.set_xlabel(f'{METRICS[experiment.metric]} less that of {experiment.reference}, test', fontsize=9)
     ax.set_title(heading(experiment, runs, protocol), fontsize=8)
     return fig
 
