@@ -608,7 +608,8 @@ def explain_stop(run:Run)->Iterator[None]:
     "Adds to a Ctrl-C, and to a loss that is not finite, where it happened and what is safe on disk."
     recipe = run.recipe
     where = f'epoch {run.epoch + 1} of {recipe.epochs}' if run.epoch < recipe.epochs else 'the last evaluation'
-    kept = f'epochs 1 to {run.epoch} are safe in {run.path}' if run.epoch else 'no epoch was finished'
+    done = 'epoch 1 is' if run.epoch == 1 else f'epochs 1 to {run.epoch} are'
+    kept = f'{done} safe in {run.path}' if run.epoch else 'no epoch was finished'
     rate = f' (it was {recipe.lr:g})' if hasattr(recipe, 'lr') else ''
     try: yield
     except KeyboardInterrupt: raise KeyboardInterrupt(
