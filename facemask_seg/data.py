@@ -44,13 +44,14 @@ def channel_stats(
     indices:Sequence[int]|None=None, # The training split; None: all
 )->Stats:
     "Exact mean and standard deviation per channel, read a few photos at a time."
-    indices = np.arange(len(packed)) if indices is None else np.asarray(indices)
-    if not len(indices): raise ValueError('statistics of no photos at all')
+    ids = np.arange(len(packed)) if indices is None else np.asarray(indices)
+    if not len(ids): raise ValueError('statistics of no photos at all')
     levels = np.zeros((3, 256), np.int64)
-    for chunk in np.array_split(indices, -(-len(indices)//32)):
+    for chunk in np.array_split(ids, -(-len(ids)//32)):
         pixels = packed.images[chunk].reshape(-1, 3)
         levels += [np.bincount(c, minlength=256) for c in pixels.T]
-    return Stats(*map(tuple, mean_std(levels)))
+    mean, std = mean_std(levels)
+    return Stats(tuple(mean), tuple(std)) # type: ignore
 
 # %% ../nbs/16_data.ipynb #8ae5564d
 def flip(
@@ -62,7 +63,7 @@ def flip(
     table = torch.arange(256, dtype=torch.uint8)
     table[:scheme.n_classes] = torch.from_numpy(scheme.flip_lookup())
     swapped = table[mask.flip(-1).long()]
-    return tv_tensors.wrap(photo.flip(-1), like=photo), tv_tensors.wrap(swapped, like=mask)
+    return tv_tensors.wrap(photo.flip(-1), like=photo), tv_tensors.wrap(swapped, like=mask) # type: ignore
 
 # %% ../nbs/16_data.ipynb #6b4b7f70
 class Mirror:
@@ -83,7 +84,7 @@ def augmentation(
     fill = {tv_tensors.Image: list(PAD), tv_tensors.Mask: 0}
     return v2.Compose([
         Mirror(scheme),
-        v2.RandomAffine(degrees=15, translate=(.1, .1), scale=(.8, 1.25), fill=fill,
+        v2.RandomAffine(degrees=(-15, 15), translate=(.1, .1), scale=(.8, 1.25), fill=fill,
                         interpolation=v2.InterpolationMode.BILINEAR),
         v2.ColorJitter(brightness=.3, contrast=.3, saturation=.3)])
 

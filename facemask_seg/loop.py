@@ -186,7 +186,7 @@ def train_one_epoch(
     progress:bool=True,                    # Show a progress bar with the mean loss so far
 )->float:                                  # Mean loss per photo
     "One pass over `batches`, one optimizer step each. Raises `FloatingPointError` for a loss that is not finite."
-    model.to(device, memory_format=torch.channels_last).train()
+    model.to(device, memory_format=torch.channels_last).train() # type: ignore
     log, scaler = loss_log(device), loss_scaler(precision, device)
     bar = show_progress(batches, 'train', progress)
     for step, (photos, masks) in enumerate(bar):
@@ -216,7 +216,7 @@ def evaluate(
     progress:bool=True,      # Show a progress bar
 )->dict:                     # `metrics.report_pairs` of all photos, and 'loss' (mean per photo, None without `loss`)
     "Score a model on all `batches` together. Raises `FloatingPointError` for a bad loss, `ValueError` for no photos."
-    model.to(device, memory_format=torch.channels_last).eval()
+    model.to(device, memory_format=torch.channels_last).eval() # type: ignore
     pairs, log = [], loss_log(device)
     for photos, masks in show_progress(batches, 'evaluate', progress):
         masks = to_device(masks, device)

@@ -7,6 +7,7 @@ __all__ = ['check_flip', 'check_split_people', 'check_leaks']
 
 # %% ../../nbs/solutions/16_data.ipynb #8307f72a
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ def _say(
     print(f'Not yet: {problem}' if problem else 'Right.')
     return problem is None
 
-def _run(f, *args):
+def _run(f, *args)->tuple[Any, str|None]:
     "What `f` returns, and in words the error that it stopped with, or None."
     try: return f(*args), None
     except Exception as e: return None, f'your function stops with {type(e).__name__}: {e}'

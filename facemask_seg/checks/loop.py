@@ -7,6 +7,7 @@ __all__ = ['check_abstain', 'check_accumulate', 'check_batch_size']
 
 # %% ../../nbs/solutions/31_loop.ipynb #c2e89315
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,7 +23,7 @@ def _say(
     print(f'Not yet: {problem}' if problem else 'Right.')
     return problem is None
 
-def _run(f, *args):
+def _run(f, *args)->tuple[Any, str|None]:
     "What `f` returns, and in words the error that it stopped with, or None."
     try: return f(*args), None
     except Exception as e: return None, f'your function stops with {type(e).__name__}: {e}'
@@ -73,7 +74,7 @@ def _gradient(batches, weights=None):
     "The weighted sum of the batches' gradients, of the weight and the bias in one row."
     model = _net()
     for (x, y), w in zip(batches, weights or [1.] * len(batches)): (cross_entropy(model(x), y) * w).backward()
-    return torch.cat([p.grad.flatten() for p in model.parameters()])
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 # %% ../../nbs/solutions/31_loop.ipynb #3d9afc18
 class _Watched(torch.optim.SGD):
@@ -88,7 +89,7 @@ def _attempt(f, stale=False):
     model, chunks = _net(), _chunks()
     optimizer = _Watched(model.parameters(), lr=1.)
     before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
-    if stale: sum(p.sum() for p in model.parameters()).backward()
+    if stale: torch.cat([p.flatten() for p in model.parameters()]).sum().backward()
     got, problem = _run(f, model, chunks, cross_entropy, optimizer)
     return got, optimizer.steps, before - torch.cat([p.detach().flatten() for p in model.parameters()]), problem
 
@@ -147,7 +148,7 @@ def _batch_size_hint(losses, ahead):
             return (f'{value:.2f} is not what five epochs with batches of {size} give. Start from fresh(), use '
                     f'x[:160].split({size}) with y[:160].split({size}), and take the last of the five means.')
     if ahead not in (16, 80): return 'which is ahead, 16 or 80? A lower loss is better.'
-    if ahead != min(losses, key=losses.get): return 'your numbers say the opposite. A lower loss is better.'
+    if ahead != min(losses, key=lambda size: losses[size]): return 'your numbers say the opposite. A lower loss is better.'
 
 def check_batch_size(
     losses:dict, # Mean loss of the fifth epoch by batch size, 16 and 80

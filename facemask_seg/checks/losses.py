@@ -8,6 +8,7 @@ __all__ = ['check_slope', 'check_tversky', 'check_weights']
 # %% ../../nbs/solutions/23_losses.ipynb #d4a06493
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ def _say(
     print(f'Not yet: {problem}' if problem else 'Right.')
     return problem is None
 
-def _run(f, *args):
+def _run(f, *args)->tuple[Any, str|None]:
     "What `f` returns, and in words the error that it stopped with, or None."
     try: return f(*args), None
     except Exception as e: return None, f'your function stops with {type(e).__name__}: {e}'

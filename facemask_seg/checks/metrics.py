@@ -8,6 +8,7 @@ __all__ = ['check_precision_recall', 'check_miou_by_photo', 'check_edges']
 # %% ../../nbs/solutions/17_metrics.ipynb #43e8b0ec
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +22,13 @@ def _say(
     print(f'Not yet: {problem}' if problem else 'Right.')
     return problem is None
 
-def _run(f, *args):
+def _run(f, *args)->tuple[Any, str|None]:
     "What `f` returns, and in words the error that it stopped with, or None."
     try: return f(*args), None
     except Exception as e: return None, f'your function stops with {type(e).__name__}: {e}'
 
 # %% ../../nbs/solutions/17_metrics.ipynb #17a0c005
-def _numbers(got):
+def _numbers(got)->tuple[Any, str|None]:
     "The two numbers in `got`, and in words what is wrong, or None."
     if got is None: return None, 'your function returns nothing. Return two numbers, precision and recall.'
     if np.size(got) != 2: return None, 'return two numbers, precision and recall.'
