@@ -8,6 +8,7 @@ __all__ = ['PRECISIONS', 'predict_probabilities', 'decide', 'pick_device', 'to_d
 
 # %% ../nbs/31_loop.ipynb #cbc7f76c
 import math
+import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -138,7 +139,9 @@ def cpu_flags(
 def cpu_has_bf16(
     flags:set[str]|None=None, # `cpu_flags`; this processor's when None
 )->bool:
-    "Whether a CPU multiplies bfloat16 numbers itself, rather than by converting them."
+    "Whether a CPU multiplies bfloat16 numbers itself, rather than by converting them, and PyTorch's oneDNN may let it."
+    limit = os.environ.get('ONEDNN_MAX_CPU_ISA', 'DEFAULT').upper()
+    if flags is None and not any(word in limit for word in ('DEFAULT', 'ALL', 'BF16', 'AMX')): return False
     return not {'avx512_bf16', 'amx_bf16'}.isdisjoint(cpu_flags() if flags is None else flags)
 
 # %% ../nbs/31_loop.ipynb #f6699f87
