@@ -1,4 +1,5 @@
 "Everything here comes from settings.ini: nothing about the package is said twice."
+import re
 from configparser import ConfigParser
 from pathlib import Path
 from setuptools import find_packages, setup
@@ -9,13 +10,22 @@ config.read(HERE/'settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
 minor = int(cfg['min_python'].split('.')[1])
 lib = cfg['lib_name']
+
+
+def absolute(text: str) -> str:
+    "Links from the project's root as addresses, so that the README works on a package index too."
+    raw = cfg['git_url'].replace('https://github.com', 'https://raw.githubusercontent.com')
+    text = re.sub(r'(!\[[^]]*\]\()(?![\w+.-]+:|[#/])', rf'\1{raw}/{cfg["branch"]}/', text)
+    return re.sub(r'(\]\()(?![\w+.-]+:|[#/])', rf'\1{cfg["git_url"]}/blob/{cfg["branch"]}/', text)
+
+
 results = {f'{lib}.{folder.relative_to(HERE).as_posix().replace("/", ".")}' for folder in {p.parent for p in (HERE/'results').rglob('*.json')}}
 
 setup(
     name=cfg['lib_name'],
     version=cfg['version'],
     description=cfg['description'],
-    long_description=(HERE/'README.md').read_text(encoding='utf-8'),
+    long_description=absolute((HERE/'README.md').read_text(encoding='utf-8')),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     author=cfg['author'],
