@@ -114,7 +114,7 @@ def tone(
 class Canvas:
     "A square picture and its labels, which are always painted together."
     def __init__(self,
-        look:'Look',
+        look,     # A `Look` (the class stands at the end of the chapter)
         size:int, # Side in pixels
     ):
         self.look, self.size = look, size
