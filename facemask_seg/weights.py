@@ -107,10 +107,14 @@ def from_8_bits(
 
 def _restored(path, name, whole, scale):
     "Weights in 32 bits from whole numbers and the scale of each channel."
-    fits = scale is not None and scale.dtype == torch.float32 and scale.shape == whole.shape[:1]
-    if not (fits and bool((scale.isfinite() & (scale >= 0)).all())): raise ValueError(
+    if scale is None or not _can_be_scale(scale, whole): raise ValueError(
         f'{path}: {name!r} has 8 bits a number and no scales that fit; damaged, get another copy')
     return whole.float() * scale.view(-1, *[1] * (whole.ndim - 1))
+
+def _can_be_scale(scale, whole):
+    "Whether there is a finite number for each channel, none below 0."
+    right = scale.dtype == torch.float32 and scale.shape == whole.shape[:1]
+    return right and bool((scale.isfinite() & (scale >= 0)).all())
 
 # %% ../nbs/32_weights.ipynb #whole-01
 def shipped_weights()->Path: # A .safetensors file
@@ -133,7 +137,8 @@ def weights_path(
     if not path.is_file(): raise FileNotFoundError(
         f'{path}: no such file; give a .safetensors file or a run folder that has best.safetensors')
     with path.open('rb') as f: start = f.read(9)
-    if start[:4] == b'PK\x03\x04' or start[:1] == b'\x80' or path.suffix in PICKLES: raise ValueError(
+    program = start[:4] == b'PK\x03\x04' or start[:1] == b'\x80' and start[8:] != b'{'
+    if program or path.suffix in PICKLES: raise ValueError(
         f'{path}: a pickle, which can run any code when it is opened; only .safetensors files are read')
     if start[8:] != b'{': raise ValueError(f'{path}: not a safetensors file')
     return path
