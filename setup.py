@@ -27,7 +27,8 @@ setup(
     description=cfg['description'],
     long_description=absolute((HERE/'README.md').read_text(encoding='utf-8')),
     long_description_content_type='text/markdown',
-    license='Apache-2.0',
+    license='Apache-2.0 AND LicenseRef-facemask-seg-weights',   # code and text; weights in models/
+    license_files=['LICENSE', 'LICENSE-WEIGHTS'],
     author=cfg['author'],
     author_email=cfg['author_email'],
     url=cfg['git_url'],
@@ -44,7 +45,7 @@ setup(
     extras_require={extra: cfg[f'{extra}_requirements'].split() for extra in ('faces', 'dev')},
     packages=[*find_packages(include=[lib, f'{lib}.*']), *results],
     package_dir={f'{lib}.results': 'results'},
-    package_data={lib: ['py.typed', 'photos/*.jpg'], **{package: ['*.json'] for package in results}},
+    package_data={lib: ['py.typed', 'photos/*.jpg', 'models/*'], **{package: ['*.json'] for package in results}},
     entry_points={
         'console_scripts': cfg['console_scripts'].split(),
         'nbdev': f'{cfg["lib_name"]}={cfg["lib_name"]}._modidx:d',

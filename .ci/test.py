@@ -125,13 +125,16 @@ def package(copy: Path, dist: Path, site: Path) -> None:
     if built.returncode: return
     wheel, sdist = next(dist.glob('*.whl')), next(dist.glob('*.tar.gz'))
     expected = {f'{cfg["lib_name"]}/{p.relative_to(copy).as_posix()}' for p in (copy/'results').rglob('*.json')}
-    expected |= {p.relative_to(copy).as_posix() for pattern in ('*.py', 'py.typed', '*.jpg') for p in (copy/cfg['lib_path']).rglob(pattern)}
+    expected |= {p.relative_to(copy).as_posix() for pattern in ('*.py', 'py.typed', '*.jpg', 'models/*') for p in (copy/cfg['lib_path']).rglob(pattern)}
     found = {n for n in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in n}
-    record('the wheel holds the modules and the results, nothing else', '\n'.join(
+    record('the wheel holds the modules, the results, photo and model, nothing else', '\n'.join(
         f'{n}: {"missing" if n in expected else "not expected"}' for n in sorted(expected ^ found)))
+    record('the wheel is smaller than 40 MiB', '' if wheel.stat().st_size < 40 * 2**20 else f'{wheel.stat().st_size / 2**20:.1f} MiB')
+    beside = copy/cfg['lib_path']/'models'/'LICENSE-WEIGHTS'
+    record('the licence of the weights lies beside them', '' if beside.read_bytes() == (copy/'LICENSE-WEIGHTS').read_bytes() else 'not the same')
     held = {n.partition('/')[2] for n in tarfile.open(sdist).getnames()}
     record('the sdist holds what setup.py reads', '\n'.join(
-        f'{n}: missing' for n in ['settings.ini', 'README.md', 'LICENSE', 'setup.py', 'pyproject.toml'] if n not in held))
+        f'{n}: missing' for n in ['settings.ini', 'README.md', 'LICENSE', 'LICENSE-WEIGHTS', 'setup.py', 'pyproject.toml'] if n not in held))
     record('the wheel installs', problem(run(sys.executable, '-m', 'pip', 'install', '-qq', '--no-deps', '--target', site, wheel)))
     record('pip check', problem(run(sys.executable, '-m', 'pip', 'check')))
 

@@ -2,6 +2,8 @@
 
     from facemask_seg import DEFAULT, Segmenter, fit, pack
 
+    Segmenter.load().predict('photo.jpg')              # -> a mask of every face, by the model of the package
+
     pack('my-faces', 'packed')                         # photos and masks -> one folder
     fit(DEFAULT, 'packed', 'runs/mine')                # -> a trained network
     Segmenter.load('runs/mine').predict('photo.jpg')   # -> a mask of the photo's own size

@@ -10,7 +10,7 @@ __all__ = ['FACES', 'BATCH', 'COLUMNS', 'full_size_mask', 'PredictedFace', 'Pred
 import csv
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
