@@ -8,7 +8,6 @@ __all__ = ['NAME', 'USER_ERRORS', 'SIZE', 'SOURCES', 'IDS', 'REPORTED', 'WIDEST'
 
 # %% ../nbs/52_cli.ipynb #63bad8db
 import argparse
-import contextlib
 import hashlib
 import json
 import re
