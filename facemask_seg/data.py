@@ -7,7 +7,6 @@ __all__ = ['split', 'channel_stats', 'flip', 'Mirror', 'augmentation', 'apply_au
 
 # %% ../nbs/16_data.ipynb #1bad2c1d
 import copy
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from .files import cores
 from .images import PAD, Stats, fit_square, mean_std
 from .labels import Scheme
 from .packed import Packed
@@ -142,10 +142,6 @@ def _resized(photo, mask, size):
     return np.array(fit_square(Image.fromarray(photo), size)), np.array(mask)
 
 # %% ../nbs/16_data.ipynb #361b0174
-def _cores():
-    "How many cores this process may use."
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-
 def batches(
     dataset:FaceDataset,
     batch_size:int,       # Photos per batch; the last one may have fewer
@@ -160,6 +156,6 @@ def batches(
     order = np.arange(len(dataset))
     if shuffle: np.random.default_rng([dataset.seed, epoch]).shuffle(order)
     return DataLoader(copy.copy(dataset), batch_size, sampler=order.tolist(), drop_last=drop_last,
-                      num_workers=_cores() if workers is None else workers,
+                      num_workers=cores() if workers is None else workers,
                       pin_memory=torch.device(device).type == 'cuda',
                       generator=torch.Generator().manual_seed(0))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CANNOT', 'FULL', 'TEMPORARY', 'LOCK', 'atomic', 'FolderBusy', 'lock', 'sweep', 'write_json', 'read_json',
-           'show_progress', 'in_order']
+           'show_progress', 'cores', 'in_order']
 
 # %% ../nbs/13_files.ipynb #ba113a38
 import errno, json, os, re, secrets, shutil, stat, sys, time
@@ -174,7 +174,7 @@ def show_progress(
     return tqdm(items, desc=title, **{'leave': False, **options, **silent})
 
 # %% ../nbs/13_files.ipynb #c357ce54
-def _cores():
+def cores()->int:
     "How many cores this process may use."
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
@@ -184,7 +184,7 @@ def in_order(
     workers:int|None=None, # Threads beside this one; 0: none, this one does it; None: one per core
 )->Iterator:
     "`f` of each item, in order, worked out by threads that run at most a few items ahead."
-    workers = _cores() if workers is None else workers
+    workers = cores() if workers is None else workers
     if workers < 0: raise ValueError(f'workers must be 0 or more, got {workers}')
     return _threaded(f, items, workers) if workers else (f(i) for i in items)
 

@@ -22,7 +22,7 @@ from PIL import Image
 from .detect import Square, cut_square, face_mask, face_square, find_faces, merge_masks
 from .files import atomic, in_order, show_progress
 from .images import find_photos, open_photo, prepare, save_mask, unfit_square
-from .labels import EYES_LIPS, Scheme, overlay
+from .labels import EYES_LIPS, Scheme, overlay, read_scheme
 from .loop import forward, pick_device, predict_probabilities
 from .weights import Meta, load_model
 
@@ -132,13 +132,14 @@ class Segmenter:
     @classmethod
     def load(cls,
         run_or_weights:str|Path|None=None, # A run folder, a .safetensors file; None: the package's own model
-        scheme:Scheme|None=None, # Classes that are unions of the model's; None: its own (the package's: `EYES_LIPS`)
+        scheme:Scheme|str|None=None, # Unions of the model's classes, or a name; None: its own (the package's: `EYES_LIPS`)
         device:str='auto',       # 'auto', 'cpu', 'cuda', 'mps'
     )->'Segmenter':
         "Load a trained model with its preprocessing. Raises what `load_model` and `Scheme.lookup_from` raise."
         chosen = pick_device(device)
         model, meta = load_model(run_or_weights, device=chosen)
         if run_or_weights is None and scheme is None: scheme = EYES_LIPS
+        if isinstance(scheme, str): scheme = read_scheme(scheme)
         if scheme in (None, meta.scheme): return cls(model, meta, chosen)
         return cls(Merged(model, meta.scheme, scheme).eval(), replace(meta, scheme=scheme), chosen)
 
