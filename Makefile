@@ -32,7 +32,7 @@ readme: .venv/dev ## README.md from nbs/index.ipynb
 	$(BIN)/python .ci/readme.py
 
 clean: ## remove what the targets above built, but not the environment in .venv, runs or data
-	rm -rf _docs _proc build dist *.egg-info nbs/sidebar.yml nbs/nbdev.yml
+	rm -rf _docs _proc build dist *.egg-info nbs/nbdev.yml
 	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
 
 # The environment, made once; a stamp file remembers what was installed from which settings.

@@ -1,4 +1,5 @@
-"""Write into notebooks what settings.ini knows: the Open-in-Colab badge and the cell that installs the package in Colab.
+"""Write what follows from other files: into notebooks the Open-in-Colab badge and the cell that installs the package in
+Colab, from settings.ini; into nbs/sidebar.yml the site's sidebar, from the notebooks' numbers and titles.
 
 python .ci/stamp.py [NOTEBOOK ...]    all under nbs/ when none is named
 """
@@ -6,8 +7,9 @@ import sys
 from pathlib import Path
 
 import nbformat
+import yaml
 
-from common import cfg, name, notebooks
+from common import NBS, cfg, name, notebooks, read
 
 BADGE = '[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/{user}/{repo}/blob/{branch}/{path})'
 SETUP = """#| hide
@@ -29,5 +31,24 @@ def stamp(path: Path) -> None:
     if nbformat.writes(nb) != before: nbformat.write(nb, path)
 
 
+PARTS = {'0': 'Start here', '1': 'Data', '2': 'Network', '3': 'Training', '4': 'The report', '5': 'Out in the world',
+         '6': 'The lab book', '9': 'To look up', 'solutions': 'Solutions'}
+
+
+def sidebar() -> str:
+    "The site's sidebar as YAML: a section for each part of the map, a line for each notebook."
+    sections = {part: [] for part in PARTS}
+    for path in notebooks():
+        title = read(path).cells[0].source.splitlines()[0].removeprefix('# ')
+        number, _, _ = path.stem.partition('_')
+        entry = {'text': f'{number} {title}' if number.isdigit() else title, 'href': path.relative_to(NBS).as_posix()}
+        part = 'solutions' if path.parent.name == 'solutions' else number[0] if number.isdigit() else '0'
+        sections[part].append(entry)
+    sections['0'].sort(key=lambda entry: entry['href'] != 'index.ipynb')
+    contents = [{'section': words, 'contents': sections[part]} for part, words in PARTS.items()]
+    return yaml.safe_dump({'website': {'sidebar': {'contents': contents}}}, sort_keys=False, allow_unicode=True, width=200)
+
+
 if __name__ == '__main__':
     for path in [Path(a) for a in sys.argv[1:]] or notebooks(): stamp(path)
+    (NBS/'sidebar.yml').write_text(sidebar(), encoding='utf-8')
