@@ -17,6 +17,10 @@ from common import directive, name, notebooks, read, skipped
 OLDER = {'ATEN_CPU_CAPABILITY': 'avx2', 'ONEDNN_MAX_CPU_ISA': 'AVX2'}  # a newer x86 processor rounds like one without AVX-512
 SETS = {'native': {}, 'avx2': OLDER} if platform.machine() in ('x86_64', 'AMD64') else {'native': {}}
 THREADS, SEEDS = (1, 2), (0, 1, 2)
+OTHER_SEEDS = """import torch  # as sitecustomize, in the notebook's process and in those that it starts
+plain = torch.manual_seed
+torch.manual_seed = lambda seed: plain(seed + 1000*{seed})
+"""
 SIDES = {ast.Lt: '<', ast.LtE: '<=', ast.Gt: '>', ast.GtE: '>='}
 
 
@@ -37,17 +41,12 @@ class Compared(ast.NodeTransformer):
         return ast.copy_location(ast.Call(ast.Name('_noted', ast.Load()), args, []), node)
 
 
-def child(path: Path, seed: int) -> None:
-    "Run one notebook in this process with other random seeds; print what was compared and the first error as JSON."
+def child(path: Path) -> None:
+    "Run one notebook in this process; print what was compared and the first error as JSON."
     import contextlib, io, operator
 
-    import torch
     from IPython.core.interactiveshell import InteractiveShell
-    plain, seen = torch.manual_seed, []
-    torch.manual_seed = lambda s: plain(s + 1000*seed)
-    if OLDER.items() <= os.environ.items():
-        known = torch.cpu.get_capabilities()
-        torch.cpu.get_capabilities = lambda: {k: v for k, v in known.items() if 'bf16' not in k}
+    seen = []
 
     def noted(text, sign, a, b):
         "Compare, and remember the numbers."
@@ -74,8 +73,10 @@ def run(job: tuple) -> tuple:
     "One notebook on one machine."
     path, (isa, threads, seed) = job
     env = {**os.environ, **SETS[isa], 'OMP_NUM_THREADS': str(threads), 'TQDM_DISABLE': '1', 'MPLBACKEND': 'agg'}
-    with tempfile.TemporaryDirectory() as empty:
-        done = subprocess.run([sys.executable, __file__, '--child', path, str(seed)], cwd=empty, env=env, text=True,
+    with tempfile.TemporaryDirectory() as empty, tempfile.TemporaryDirectory() as first:
+        Path(first, 'sitecustomize.py').write_text(OTHER_SEEDS.format(seed=seed), encoding='utf-8')
+        env['PYTHONPATH'] = os.pathsep.join(filter(None, [first, env.get('PYTHONPATH')]))
+        done = subprocess.run([sys.executable, __file__, '--child', path], cwd=empty, env=env, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     found = done.stdout.rpartition('RESULT')[2] if 'RESULT' in done.stdout else json.dumps([[], done.stdout[-1500:]])
     seen, error = json.loads(found)
@@ -111,5 +112,5 @@ def main(paths: list[Path]) -> int:
 
 
 if __name__ == '__main__':
-    if sys.argv[1:2] == ['--child']: child(Path(sys.argv[2]), int(sys.argv[3]))
+    if sys.argv[1:2] == ['--child']: child(Path(sys.argv[2]))
     else: sys.exit(main([Path(a).resolve() for a in sys.argv[1:]]))
