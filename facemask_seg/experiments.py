@@ -4,12 +4,10 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'BASELINE', 'PRETRAINED', 'ONE_CLASS', 'COMMON', 'MENDED', 'AUTOPSY', 'UNPAIRED', 'IDEAS', 'EXPERIMENTS',
-           'EQUAL', 'Experiment', 'prepare', 'Protocol', 'encoder_word', 'one_word', 'plan', 'train_one', 'run_recipe',
-           'blind_mask', 'learn_blind', 'blind_address', 'run_blind', 'run_experiment', 'results_folder', 'read_runs',
-           'protocol_of', 'fits', 'runs_of', 'paired', 'protocols', 'protocol_with', 'pulls', 't_value', 'by_seed',
-           'own_spread', 'pool_spreads', 'seed_spreads', 'verdict', 'check_pairs', 'compare', 'mean_of', 'spread_of',
-           'summarize', 'signed', 'in_words', 'answers', 'heading', 'control', 'table', 'markdown', 'draw_forest',
-           'train_small']
+           'EQUAL', 'Experiment', 'prepare', 'Protocol', 'train_one', 'run_recipe', 'learn_blind', 'blind_address',
+           'run_blind', 'run_experiment', 'results_folder', 'read_runs', 'fits', 'runs_of', 'paired', 'protocols',
+           'protocol_with', 'verdict', 'check_pairs', 'compare', 'mean_of', 'spread_of', 'summarize', 'signed',
+           'in_words', 'answers', 'heading', 'control', 'table', 'markdown', 'draw_forest', 'train_small']
 
 # %% ../nbs/41_experiments.ipynb #05a789a8
 import hashlib
