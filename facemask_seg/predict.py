@@ -132,7 +132,7 @@ class Segmenter:
     @classmethod
     def load(cls,
         run_or_weights:str|Path|None=None, # A run folder, a .safetensors file; None: the package's own model
-        scheme:Scheme|str|None=None, # Unions of the model's classes, or a name; None: its own (the package's: `EYES_LIPS`)
+        scheme:Scheme|str|None=None, # Unions of the model's classes; None: its own (the package's: `EYES_LIPS`)
         device:str='auto',       # 'auto', 'cpu', 'cuda', 'mps'
     )->'Segmenter':
         "Load a trained model with its preprocessing. Raises what `load_model` and `Scheme.lookup_from` raise."
