@@ -250,8 +250,10 @@ def overlay(
     "The photo with every class tinted in its colour; background and `IGNORE` stay."
     photo, mask = np.asarray(photo), np.asarray(mask)
     _check_pair(photo, mask, scheme)
-    tinted = (1-alpha)*photo + alpha*_paint(mask, scheme)
-    return np.where(_shown(mask)[..., None], tinted.round(), photo).astype(np.uint8)
+    tinted, shown = photo.copy(), _shown(mask)
+    mixed = (1-alpha)*photo[shown] + alpha*_paint(mask[shown], scheme)
+    tinted[shown] = mixed.round()
+    return tinted
 
 # %% ../nbs/10_labels.ipynb #083a903b
 def _edge(
