@@ -6,8 +6,9 @@
 __all__ = ['METRICS', 'BASELINE', 'PRETRAINED', 'ONE_CLASS', 'COMMON', 'MENDED', 'AUTOPSY', 'UNPAIRED', 'IDEAS', 'EXPERIMENTS',
            'EQUAL', 'Experiment', 'prepare', 'Protocol', 'train_one', 'run_recipe', 'learn_blind', 'blind_address',
            'run_blind', 'run_experiment', 'results_folder', 'read_runs', 'fits', 'runs_of', 'paired', 'protocols',
-           'protocol_with', 'verdict', 'check_pairs', 'compare', 'mean_of', 'spread_of', 'summarize', 'signed',
-           'in_words', 'answers', 'heading', 'control', 'table', 'markdown', 'draw_forest', 'train_small']
+           'protocol_with', 'seed_noise', 'verdict', 'check_pairs', 'seed_part', 'compare', 'mean_of', 'summarize',
+           'versus', 'signed', 'in_words', 'answers', 'heading', 'control', 'table', 'markdown', 'draw_forest',
+           'train_small']
 
 # %% ../nbs/41_experiments.ipynb #05a789a8
 import hashlib
@@ -394,47 +395,63 @@ def t_value(
     return float(df**.5 * np.tan(np.interp(share, held, angle)))
 
 # %% ../nbs/41_experiments.ipynb #402039f6
+SEEDS = 0, 1, 2 # Fixed beforehand: those that the noise is taken from
+
 def by_seed(runs:list[dict], reference:list[dict], metric:str)->np.ndarray:
     "The difference in a metric for each seed that both have."
     return np.array([(a[metric] or 0.) - (b[metric] or 0.) for a, b in paired(runs, reference)])
 
-def own_spread(runs:list[dict], reference:list[dict], metric:str)->tuple[float, float]|None:
-    "Standard deviation of the difference between seeds, and its degrees of freedom; None for one seed, or one run."
-    each = by_seed(runs, reference, metric)
-    return (float(each.std(ddof=1)), len(each) - 1) if len(each) > 1 and each.any() else None
+def recipe_of(run:dict)->tuple[str, str|None]:
+    "The name of a run's recipe, and its encoder."
+    return run.get('run', ''), run.get('encoder')
 
-def pool_spreads(
-    groups:dict, # Reference -> recipe -> `own_spread`
-)->dict: # Under None the pool's; under (reference, recipe) that of a recipe which is not in it
-    "One spread for all recipes that are alike, and its degrees of freedom."
-    every = [own for group in groups.values() for own in group.values()]
-    if not every: return {}
-    limit = 3 * np.median([sd for sd, _ in every])
-    found = {(r, name): own for r, group in groups.items() for name, own in group.items() if own[0] > limit}
-    alike = [[own for own in group.values() if own[0] <= limit] for group in groups.values()]
-    n = [sum(df for _, df in group) for group in alike]
-    variance = sum(sd**2 * df for group in alike for sd, df in group) / sum(n)
-    df = 4 * sum(n)**2 / sum(k * (len(group) + 3) for k, group in zip(n, alike))
-    return found | {None: (variance**.5, df)}
+def seed_table(
+    runs:list[dict], # Of one protocol
+    metric:str,      # 'miou' or 'foreground_iou'
+)->dict[tuple, np.ndarray]: # By `recipe_of`; a value for each of `SEEDS`
+    "A metric by recipe and seed, only of recipes that have it for all `SEEDS`; what is one run to the last bit, once."
+    shared = [r for r in runs if metric != 'miou' or len(r['iou']) > 1]
+    values = {(recipe_of(r), r['seed']): r[metric] or 0. for r in shared}
+    names = dict.fromkeys(recipe_of(r) for r in shared)
+    lines = {name: tuple(values[name, s] for s in SEEDS) for name in names if all((name, s) in values for s in SEEDS)}
+    return {name: np.array(line) for line, name in {line: name for name, line in lines.items()}.items()}
+
+# %% ../nbs/41_experiments.ipynb #noise-01
+class Noise(NamedTuple):
+    "What seeds do to the difference of two runs, by the recipes of one protocol."
+    spread:float         # Standard deviation of one run, the luck that a seed brings to all recipes taken out
+    df:float             # Degrees of freedom
+    apart:frozenset=frozenset() # Recipes that spread far more, by `recipe_of`: they stand for themselves
+
+def wild(
+    table:dict[tuple, np.ndarray], # From `seed_table`
+    times:float=3.,
+)->frozenset: # Of its keys
+    "The recipes that spread more than so many `times` as much as the middle one."
+    if len(table) < 3: return frozenset()
+    left = np.stack([line - line.mean() for line in table.values()])
+    spreads = ((left - np.median(left, 0))**2).mean(1)**.5
+    return frozenset(name for name, s in zip(table, spreads) if s > times * np.median(spreads))
+
+def table_noise(table:dict[tuple, np.ndarray])->Noise|None:
+    "Fisher's residual of the recipes that are alike; None for fewer than two of them."
+    apart = wild(table)
+    lines = [line for name, line in table.items() if name not in apart]
+    if len(lines) < 2: return None
+    x = np.stack(lines)
+    left = x - x.mean(1, keepdims=True) - x.mean(0) + x.mean()
+    df = (len(x) - 1) * (x.shape[1] - 1)
+    return Noise(float(((left**2).sum() / df)**.5), df, apart)
 
 # %% ../nbs/41_experiments.ipynb #fe9243b4
-def seed_spreads(
+def seed_noise(
     runs:list[dict], # From `read_runs`
     protocol:Protocol,
-    metric:str,
-)->dict: # As `pool_spreads`
-    "How much differences depend on the seed, over all experiments with this metric and protocol, whatever the encoder."
-    groups = {}
-    for experiment in EXPERIMENTS.values():
-        if experiment.metric != metric: continue
-        for p in protocols(experiment, runs):
-            if p[:5] != protocol[:5]: continue
-            found = runs_of(experiment, runs, p)
-            reference = found.pop(experiment.reference, [])
-            spreads = {name: own_spread(each, reference, metric) for name, each in found.items()}
-            group = groups.setdefault((experiment.reference, p.encoder), {})
-            group.update({name: own for name, own in spreads.items() if own})
-    return pool_spreads({(r, e): group for (r, e), group in groups.items() if group})
+    metric:str,      # 'miou' or 'foreground_iou'
+)->Noise|None:
+    "How much seeds matter under a protocol, by all its recipes, whatever their encoder."
+    mine = [r for r in runs if r['run'] != 'blind' and protocol_of(r)[:5] == protocol[:5]]
+    return table_noise(seed_table(mine, metric))
 
 # %% ../nbs/41_experiments.ipynb #b3273d1b
 EQUAL = .02 # Below this a difference does not matter to us
@@ -459,11 +476,17 @@ def check_pairs(pairs:list[tuple[dict, dict]], metric:str)->None:
     if metric == 'miou' and len({len(r['iou']) for r in both}) > 1:
         raise ValueError('their classes differ: compare foreground_iou')
 
+def seed_part(pairs:list[tuple[dict, dict]], each:np.ndarray, noise:Noise|None)->tuple[float, float]:
+    "What seeds add to the variance of a mean difference, and its degrees of freedom: of `noise`, or of these alone."
+    names = {recipe_of(r) for pair in pairs for r in pair}
+    if noise and not names & noise.apart: return 2 * noise.spread**2 / len(each), noise.df
+    return each.var(ddof=1) / len(each), len(each) - 1
+
 def compare(
     runs:list[dict],      # Of one recipe, by seed
     reference:list[dict], # Of another, tested on the same photos
     metric:str='miou',    # Or 'foreground_iou'
-    spread:tuple[float, float]|None=None, # Between seeds, from `seed_spreads`; None: what these say alone
+    noise:Noise|None=None, # Of seeds, from `seed_noise`; None: what these runs say alone
 )->dict:                  # 'difference', 'low', 'high' (95% interval), 'half' its width, 'seeds', 'same', 'verdict'
     "A paired difference with its interval over photos and seeds. Raises `ValueError` for runs that cannot be compared."
     pairs, each = paired(runs, reference), by_seed(runs, reference, metric)
@@ -472,9 +495,7 @@ def compare(
     photos, seeds = len(pull), len(pairs)
     freedom = float(max(photos - 1, 1))
     parts = [((pull**2).sum() * photos / freedom, freedom)]
-    if seeds > 1:
-        sd, df = spread or (each.std(ddof=1), seeds - 1)
-        parts.append((sd**2 / seeds, df))
+    if seeds > 1: parts.append(seed_part(pairs, each, noise))
     same = all(a['test']['by_photo'] == b['test']['by_photo'] for a, b in pairs)
     variance = 0. if same else sum(v for v, _ in parts)
     df = variance**2 / sum(v**2 / d for v, d in parts) if variance else 1.
@@ -489,10 +510,6 @@ def mean_of(values)->float|None:
     values = list(values)
     return float(np.mean([v or 0. for v in values])) if values else None
 
-def spread_of(spreads:dict, reference:str, protocol:Protocol, name:str)->tuple[float, float]|None:
-    "What `seed_spreads` says of one recipe: its own spread if it is not in the pool, else the pool's."
-    return spreads.get(((reference, protocol.encoder), name), spreads.get(None))
-
 def summarize(
     experiment:Experiment,
     runs:list[dict],             # From `read_runs`
@@ -502,7 +519,7 @@ def summarize(
     protocol = protocol or next(iter(protocols(experiment, runs)), None)
     if protocol is None: return []
     found, lines = runs_of(experiment, runs, protocol), []
-    spreads = seed_spreads(runs, protocol, experiment.metric)
+    noise = seed_noise(runs, protocol, experiment.metric)
     for name, mine in found.items():
         best = [r['best_threshold']['foreground_iou'] for r in mine if 'best_threshold' in r]
         line = dict(run=name, seeds=len(mine), foreground_iou=mean_of(r['foreground_iou'] for r in mine),
@@ -510,10 +527,23 @@ def summarize(
                     best=mean_of(best), iou={c: mean_of(r['iou'][c] for r in mine) for c in mine[0]['iou']})
         reference = found.get(experiment.reference)
         if reference and name != experiment.reference and paired(mine, reference):
-            spread = spread_of(spreads, experiment.reference, protocol, name)
-            line |= compare(mine, reference, experiment.metric, spread)
+            line |= compare(mine, reference, experiment.metric, noise)
         lines.append(line)
     return lines
+
+def versus(
+    experiment:Experiment,
+    runs:list[dict], # From `read_runs`
+    a:str,           # The name of a recipe
+    b:str,           # Of the recipe that it is compared with
+    protocol:Protocol|None=None, # None: the first of `protocols` that has both
+)->dict:             # As from `compare`, and 'protocol'; empty where no seed was run for both
+    "One recipe of an experiment against any other of it."
+    protocol = protocol or protocol_with(experiment, runs, a, b)
+    found = runs_of(experiment, runs, protocol) if protocol else {}
+    if not paired(found.get(a, []), found.get(b, [])): return {}
+    noise = seed_noise(runs, protocol, experiment.metric)
+    return compare(found[a], found[b], experiment.metric, noise) | {'protocol': protocol}
 
 # %% ../nbs/41_experiments.ipynb #72b34ea9
 def signed(x:float)->str:
