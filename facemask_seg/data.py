@@ -150,12 +150,13 @@ def batches(
     workers:int|None=0,   # Processes that load ahead, beside this one; 0: none, None: one per core
     drop_last:bool=False, # Leave out a last batch that is not full
     device:torch.device|str='cpu', # Where the batches will go
+    first:int=0,          # Begin with this batch, counted from 0: those before it are done already
 )->DataLoader:            # Of (photos uint8 (N, 3, H, W), masks uint8 (N, H, W))
     "The batches of one epoch, the same for any number of workers; in pinned memory if they go to cuda."
     dataset.epoch = epoch
     order = np.arange(len(dataset))
     if shuffle: np.random.default_rng([dataset.seed, epoch]).shuffle(order)
-    return DataLoader(copy.copy(dataset), batch_size, sampler=order.tolist(), drop_last=drop_last,
+    return DataLoader(copy.copy(dataset), batch_size, sampler=order[first*batch_size:].tolist(), drop_last=drop_last,
                       num_workers=cores() if workers is None else workers,
                       pin_memory=torch.device(device).type == 'cuda',
                       generator=torch.Generator().manual_seed(0))

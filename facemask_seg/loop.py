@@ -186,13 +186,15 @@ def train_one_epoch(
     device:torch.device|str,               # Where to compute
     precision:str='fp32',                  # 'fp32', 'bf16' or 'fp16'
     lr_at:Callable[[int],float]|None=None, # Step of this epoch (from 0) to a factor on the optimizer's own rate
+    log:LossLog|None=None,                 # Of an epoch that was begun earlier; then `batches` are what is left of it
+    after_step:Callable|None=None,         # Called with the `LossLog` after each step
     progress:bool=True,                    # Show a progress bar with the mean loss so far
 )->float:                                  # Mean loss per photo
     "One pass over `batches`, one optimizer step each. Raises `FloatingPointError` for a loss that is not finite."
     model.to(device, memory_format=torch.channels_last).train() # type: ignore
-    log, scaler = loss_log(device), loss_scaler(precision, device)
+    log, scaler = log or loss_log(device), loss_scaler(precision, device)
     bar = show_progress(batches, 'train', progress)
-    for step, (photos, masks) in enumerate(bar):
+    for step, (photos, masks) in enumerate(bar, log.steps):
         if lr_at is not None: set_lr(optimizer, lr_at(step))
         logits = forward(model, photos, stats=stats, device=device, precision=precision)
         value = loss(logits, to_device(masks, device))
@@ -201,6 +203,7 @@ def train_one_epoch(
         scaler.scale(value).backward()
         scaler.step(optimizer)
         scaler.update()
+        if after_step is not None: after_step(log)
     log.look()
     return log.mean
 
