@@ -279,7 +279,8 @@ def _split(packed, recipe, name):
     "Indices of one split of `packed`, cut as `recipe` says; None for all. Raises `ValueError` when it is empty."
     from facemask_seg.data import split
     if name == 'all': return None
-    indices = split(len(packed), seed=recipe.get('split_seed'))[name].tolist()
+    sizes = {k: recipe[k] for k in ('valid', 'test') if k in recipe}
+    indices = split(len(packed), seed=recipe.get('split_seed'), **sizes)[name].tolist()
     if not indices: raise ValueError(
         f'{packed.path}: of {len(packed)} photos none fall into the {name} split; use --split all')
     return indices
