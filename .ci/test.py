@@ -61,6 +61,7 @@ def stored(path: Path) -> str:
     "What is wrong with a notebook as it is stored."
     wrong, nb = [], read(path)
     if path.stat().st_size > 2**20: wrong.append('is larger than 1 MiB')
+    if 'widgets' in nb.metadata: wrong.append('stores the state of widgets in its metadata')
     ids = [cell.id for cell in nb.cells]
     if len(set(ids)) < len(ids): wrong.append('has two cells with the same id')
     for i, cell in enumerate(nb.cells):
@@ -78,6 +79,7 @@ def stored(path: Path) -> str:
             data = out.get('data', {})
             text = out.get('text', '') + ''.join(str(v) for k, v in data.items() if not k.startswith('image/'))
             wrong += [f'cell {i} shows a path of one machine: {p}' for p in re.findall(MACHINE_PATH, text)]
+            if any('widget' in k for k in data): wrong.append(f'cell {i} stores a live widget, which no reader can see: .ci/notebooks.py leaves its picture only')
             if any(k.startswith('image/') for k in data) and not directive(cell, 'fig-alt'):
                 wrong.append(f'cell {i} shows a picture without #| fig-alt')
     return '\n'.join(wrong)
