@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'LR', 'EPS', 'ORIGINAL_LOSSES', 'ORIGINAL', 'bilinear', 'original_masks', 'pack_original', 'OriginalDataset',
-           'one_for_all', 'original_stats', 'original_split', 'OriginalUNet', 'original_dice', 'original_lr',
-           'original_columns', 'original_score', 'OriginalRecipe', 'make_original', 'original_optimizer', 'outputs_of',
-           'score_outputs', 'best_threshold', 'train_original', 'load_original', 'original_predict']
+           'original_stats', 'original_split', 'OriginalUNet', 'original_dice', 'original_lr', 'original_columns',
+           'original_score', 'OriginalRecipe', 'make_original', 'original_optimizer', 'outputs_of', 'score_outputs',
+           'best_threshold', 'train_original', 'load_original', 'original_predict']
 
 # %% ../nbs/40_original.ipynb #3f041805
 import hashlib
@@ -32,7 +32,7 @@ from .losses import LOSSES, channel_targets, check_batch
 from .metrics import ConfusionMatrix, by_photo, foreground_iou, photo_record, report
 from .packed import Face, Packed, Problem, pack_items
 from .resnet import ResNet34
-from .train import Settings, Task, can_fuse, number, one_of, train_task
+from .train import Settings, Task, can_fuse, number, one_for_all, one_of, train_task
 from .unet import ResNet34UNet
 from .weights import Meta, check_fit, read_meta, read_tensors, save_model
 
@@ -130,16 +130,6 @@ def _check_pair(packed, masks):
         'pack the same source twice, once with `original`')
 
 # %% ../nbs/40_original.ipynb #2dc3eee6
-def one_for_all(
-    stats:Stats, # By channel
-)->Stats:        # The same three times
-    "Mean and standard deviation of all channels together, from those of each."
-    mean, std = np.array(stats.mean), np.array(stats.std)
-    m = mean.mean()
-    s = np.sqrt((std**2 + mean**2).mean() - m**2)
-    m, s = float(m), float(s)
-    return Stats((m, m, m), (s, s, s))
-
 def original_stats(packed:Packed)->Stats:
     "The original's: one mean and one standard deviation of everything in the folder, test photos too."
     return one_for_all(Stats(**packed.manifest['pixels']))
@@ -338,10 +328,11 @@ def score_outputs(
 # %% ../nbs/40_original.ipynb #4e4d667b
 def best_threshold(
     seen:list[tuple[torch.Tensor, torch.Tensor]], # Outputs (N,1,H,W) and masks (N,H,W), as from `outputs_of`
+    candidates:Sequence[float]|None=None, # Thresholds to try; None: 300 quantiles of the outputs
 )->float:
-    "Of 300 quantiles of the outputs the one that, as a threshold, gives the highest mean `metrics.foreground_iou`."
+    "The threshold with the highest mean `metrics.foreground_iou`."
     out, truth = (torch.cat(tensors) for tensors in zip(*seen))
-    candidates = np.quantile(out.numpy(), np.linspace(.5, .999, 300)).tolist()
+    if candidates is None: candidates = np.quantile(out.numpy(), np.linspace(.5, .999, 300)).tolist()
     return max(candidates, key=lambda threshold: foreground_iou(out[:, 0] > threshold, truth).mean().item())
 
 # %% ../nbs/40_original.ipynb #dde478b2
