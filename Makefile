@@ -5,7 +5,7 @@ PACKAGE := settings.ini setup.py pyproject.toml
 PIP := $(BIN)/python -m pip install -qq
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test machines lab notebooks docs readme clean
+.PHONY: help demo test machines model lab notebooks docs readme clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -18,6 +18,9 @@ test: .venv/dev ## run every notebook and check everything else that can be chec
 
 machines: .venv/dev ## the notebooks that train, as other processors and other seeds would run them (an hour on two cores)
 	$(BIN)/python .ci/machines.py
+
+model: .venv/dev ## the model that ships, anew: make model FACES=folder of CelebAMask-HQ (a night on two cores; resumes)
+	$(BIN)/python .ci/model.py "$(FACES)"
 
 lab: .venv/dev ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab nbs

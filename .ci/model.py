@@ -1,0 +1,72 @@
+"""The model that ships, from photos to the file: python .ci/model.py FACES [--work model] [--dest FILE]
+
+FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Each step goes on where it stopped.
+Two cores take a night.
+"""
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from common import ROOT
+from facemask_seg.cli import REPORTED, table
+from facemask_seg.convert import pack
+from facemask_seg.data import FaceDataset, batches, split
+from facemask_seg.labels import EYES_LIPS, FACE, Scheme
+from facemask_seg.loop import evaluate
+from facemask_seg.packed import Packed
+from facemask_seg.predict import Merged
+from facemask_seg.train import DEFAULT, Recipe, fit
+from facemask_seg.weights import LICENCE, Meta, load_model, save_model
+
+TWICE = tuple(2. if name in ('left_eye', 'right_eye', 'upper_lip', 'lower_lip') else 1. for name in FACE.classes)
+FIRST = replace(DEFAULT, scheme=FACE, size=128, augment='standard', batch_size=16, epochs=14, valid=150, test=100)
+SECOND = replace(FIRST, size=256, augment='flip', epochs=9, warmup=.1, class_weights=TWICE)
+
+
+def measure(model: nn.Module, meta: Meta, packed: Packed, scheme: Scheme) -> dict:
+    "How good a network is on the test photos, in the classes of `scheme`."
+    network = model if scheme == meta.scheme else Merged(model, meta.scheme, scheme)
+    test = split(len(packed), SECOND.valid, SECOND.test)['test']
+    loader = batches(FaceDataset(packed, test.tolist(), scheme), 8)
+    report = evaluate(network.eval(), loader, scheme, stats=meta.stats, device='cpu')
+    return {k: report[k] for k in REPORTED}
+
+
+def write(run: Path, packed: Packed, dest: Path, earlier: list[dict]) -> None:
+    "The file of 8 bits a weight, with what it scores and what it would score in 32 bits."
+    model, meta = load_model(run)
+    schemes = EYES_LIPS, FACE
+    exact = {s.name: measure(model, meta, packed, s)['miou'] for s in schemes}
+    with tempfile.TemporaryDirectory() as tmp:
+        save_model(Path(tmp)/'8.safetensors', model, meta, bits=8)
+        small, _ = load_model(Path(tmp)/'8.safetensors')
+    metrics = {s.name: measure(small, meta, packed, s) for s in schemes}
+    sizes = {name: len(ids) for name, ids in split(len(packed), SECOND.valid, SECOND.test).items()}
+    phases = ' and '.join(f"{r['epochs']} epochs at {r['size']} px" for r in [*earlier, meta.recipe])
+    learned = (f"{sizes['train']:,} faces of CelebAMask-HQ for training, {sizes['valid']} for choosing, "
+               f"{sizes['test']} for testing; {phases}")
+    card = {'licence': LICENCE, 'cut': 'face_square', 'data': learned, 'metrics': metrics, 'miou_32_bits': exact,
+            'earlier': earlier}
+    about = {k: v for k, v in meta.data.items() if k != 'names'}
+    recipe = meta.recipe | {'start': None if not earlier else 'the run before'}
+    save_model(dest, model, replace(meta, recipe=recipe, data=about, card=card), bits=8)
+    for name, report in metrics.items(): print(f'{name}, {exact[name]:.4f} in 32 bits\n{table(report)}\n')
+    print(f'{dest}: {dest.stat().st_size / 2**20:.1f} MiB')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('faces', type=Path)
+    parser.add_argument('--work', type=Path, default=Path('model'), help='where packed photos and runs are kept')
+    parser.add_argument('--dest', type=Path, default=ROOT/'facemask_seg/models/face.safetensors')
+    args = parser.parse_args()
+    for size in FIRST.size, SECOND.size: pack(args.faces, args.work/f'packed-{size}', size=size, scheme=FACE)
+    fit(FIRST, args.work/'packed-128', args.work/'first')
+    fit(replace(SECOND, start=str(args.work/'first')), args.work/'packed-256', args.work/'second')
+    write(args.work/'second', Packed(args.work/'packed-256'), args.dest, [FIRST.to_dict()])
+
+
+if __name__ == '__main__': main()
