@@ -532,15 +532,16 @@ def draw_history(
     history:list[dict], # As `fit` keeps it
     scheme:Scheme,      # For the names and colours of the classes
 )->Picture:
-    "The losses on the left, the IoU of each class and their mean on the right."
+    "The losses on the left, the IoU of each class and their mean on the right; only of few classes with their names."
     epochs = [row['epoch'] for row in history]
     curve = lambda key: [math.nan if row[key] is None else row[key] for row in history]
     fig = Picture(8, 3)
     left, right = fig.subplots(1, 2)
     left.plot(epochs, curve('train_loss'), color='#9aa5b1', label='train')
     left.plot(epochs, curve('valid_loss'), color='#0072b2', label='validation')
+    few = scheme.n_classes <= 8
     for name, color in zip(scheme.classes[1:], scheme.colors[1:]):
-        right.plot(epochs, curve(f'iou_{name}'), color=color, label=name)
+        right.plot(epochs, curve(f'iou_{name}'), color=color, label=name if few else None)
     right.plot(epochs, curve('miou'), color='black', label='mIoU')
     left.set(xlabel='epoch', ylabel='loss')
     right.set(xlabel='epoch', ylabel='IoU, validation', ylim=(0, 1))
