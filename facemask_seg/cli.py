@@ -196,7 +196,8 @@ def _recipe(args, packed):
     file = read_json(args.recipe) if args.recipe else {}
     if not isinstance(file, dict): raise ValueError(f'{args.recipe} is not a recipe: it should hold one JSON object')
     names = {f.name for f in fields(Recipe)} - {'scheme'}
-    recipe = Recipe.from_dict(start | file | {k: v for k, v in vars(args).items() if k in names})
+    try: recipe = Recipe.from_dict(start | file | {k: v for k, v in vars(args).items() if k in names})
+    except ValueError as e: raise ValueError(f'{args.recipe} with these flags: {e}' if args.recipe else e) from None
     assert isinstance(recipe, Recipe)   # what type checkers cannot know
     return recipe
 
@@ -298,7 +299,7 @@ def _score(args):
     if packed.size != meta.size: _say(f'the photos have {packed.size} px, the model is for {meta.size}: resized')
     photos = FaceDataset(packed, _split(packed, meta.recipe, args.split), scheme=meta.scheme, size=meta.size)
     check_unseen(meta, [packed.names[i] for i in photos.indices], args.split)
-    loader = batches(photos, meta.recipe.get('batch_size', 8))
+    loader = batches(photos, meta.recipe.get('batch_size', 8), device=segmenter.device)
     return evaluate(segmenter.model, loader, meta.scheme, stats=meta.stats, device=segmenter.device)
 
 REPORTED = 'miou', 'iou', 'f1', 'foreground_iou', 'n'
@@ -336,7 +337,7 @@ def _predict(args):
     if 'licence' in segmenter.meta.card: _say(segmenter.meta.card['licence'])
     rows = _predict_files(args, segmenter, files)
     good, bad = [r for r in rows if 'mask' in r], [r for r in rows if 'reason' in r]
-    if good: print(_areas(good))
+    if good: print(_printable(_areas(good)))
     if len(rows) < len(files): print(f'{len(files) - len(rows)} photos had a mask already')
     if len(bad) < len(files): print(f'masks, overlays and faces.csv are in {args.out}')
     for row in good:
@@ -357,6 +358,10 @@ def _predict_files(args, segmenter, files):
 
 # %% ../nbs/52_cli.ipynb #3cc1a34f
 WIDEST = 8 # Classes in the table on the screen; more are in faces.csv
+
+def _printable(text):
+    "A text as every terminal takes it: bytes of a file's name that are not UTF-8 become \\udcff and the like."
+    return text.encode('utf-8', 'backslashreplace').decode()
 
 def _areas(rows):
     "A table: for each photo its faces, and the share of its pixels that each class but background covers."

@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from .faces import draw_face, seed_of
-from .images import fit_square, read_mask, read_photo
+from .images import check_size, fit_square, read_mask, read_photo
 from .labels import CELEBAMASK, EYES_LIPS, Scheme
-from .packed import MANIFEST, Face, Packed, Problem, class_shares, pack_items, stray_ids
+from .packed import MANIFEST, Face, Packed, Problem, class_shares, pack_items
 
 # %% ../nbs/15_convert.ipynb #7ca77bbf
 class Item(NamedTuple):
@@ -129,7 +129,7 @@ def _values(mask):
 
 def _as_classes(values, scheme):
     "Class ids that are class ids already; `IGNORE` passes."
-    stray = stray_ids(values, scheme)
+    stray = scheme.strays(values)
     if stray: raise ValueError(
         f'has the ids {stray}; the scheme {scheme.name!r} has 0 to {scheme.n_classes-1}')
     return values
@@ -285,8 +285,8 @@ def _check_empty(manifest, advice):
 # %% ../nbs/15_convert.ipynb #46db73e1
 def _check_request(size, limit, ids):
     "Refuse nonsense before any work is done."
-    if size < 1 or (limit is not None and limit < 1):
-        raise ValueError(f'size and limit must be 1 or more, got {size} and {limit}')
+    check_size(size)
+    if limit is not None and limit < 1: raise ValueError(f'limit must be 1 or more, and is {limit}')
     if ids not in IDS: raise ValueError(f'ids is one of {", ".join(IDS)}, not {ids!r}')
 
 def _check_meaning(source, layout, scheme, ids):
@@ -349,7 +349,7 @@ def _plan_packed(source, size, scheme, ids, limit):
 def pack(
     source:str|os.PathLike,  # A folder in one of `LAYOUTS`, or a packed folder
     dest:str|os.PathLike,    # The packed folder to make
-    size:int=256,            # Side of the packed photos, in pixels
+    size:int=128,            # Side of the packed photos, in pixels
     scheme:Scheme=EYES_LIPS, # The classes of the packed masks
     ids:str='auto',          # What masks hold: ids of 'scheme' or 'celebamask'; 'auto': as they say
     limit:int|None=None,     # Only the first so many faces

@@ -170,7 +170,8 @@ def show_progress(
     **options,           # For tqdm: `total`, `initial`, `unit`, ...
 )->tqdm:                 # The same items
     "`items` with a progress bar that goes away at the end unless `leave=True`."
-    silent = {} if progress else {'disable': True}
+    quiet = os.environ.get('TQDM_DISABLE', '0') not in ('', '0') # tqdm itself asks only for bars of text
+    silent = {'disable': True} if quiet or not progress else {}
     return tqdm(items, desc=title, **{'leave': False, **options, **silent})
 
 # %% ../nbs/13_files.ipynb #c357ce54

@@ -135,6 +135,12 @@ class Scheme:
         for a, b in self.pairs: table[[a, b]] = b, a
         return table
 
+    def strays(self,
+        mask:np.ndarray, # uint8
+    )->list[int]:        # In rising order; empty when all is well
+        "Ids in a mask that are no class of mine; `IGNORE` is no stray."
+        return np.unique(mask[(mask >= self.n_classes) & (mask != IGNORE)]).tolist()
+
     def from_source(self,
         labels:np.ndarray, # (H, W) uint8, a data set's own ids
     )->np.ndarray:         # (H, W) uint8, class ids
@@ -179,11 +185,8 @@ def _check_ids(mask, n, what, ignored=False):
     "Refuse a mask that is not (H, W) uint8 or has ids of `n` or more, `IGNORE` apart."
     if mask.ndim != 2 or mask.dtype != np.uint8:
         raise ValueError(f'{what} must be (H, W) uint8, got {mask.shape} {mask.dtype}')
-    unknown = np.unique(mask[mask >= n])
-    if ignored: unknown = unknown[unknown != IGNORE]
-    if len(unknown):
-        ids = unknown.tolist()
-        raise ValueError(f'{what} has unknown ids {ids}; the ids are 0 to {n-1}')
+    unknown = [i for i in np.unique(mask[mask >= n]).tolist() if not (ignored and i == IGNORE)]
+    if unknown: raise ValueError(f'{what} has unknown ids {unknown}; the ids are 0 to {n-1}')
 
 # %% ../nbs/10_labels.ipynb #8b255b83
 EYES_LIPS = Scheme('eyes_lips',

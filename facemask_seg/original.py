@@ -348,7 +348,8 @@ def original_splits(
 
 def _batches(run):
     "The training batches; the original counts its epochs from 1."
-    return batches(run.splits['train'], run.recipe.batch_size, shuffle=run.recipe.shuffle, epoch=run.epoch + 1)
+    return batches(run.splits['train'], run.recipe.batch_size, shuffle=run.recipe.shuffle, epoch=run.epoch + 1,
+                   device=run.device)
 
 def _factor(run, steps):
     "The factor on the learning rate, the same for a whole epoch."
@@ -358,7 +359,8 @@ def _factor(run, steps):
 # %% ../nbs/40_original.ipynb #39187963
 def _see(run, photos, stats=None):
     "`outputs_of` the network as it is now, normalised as in training or with `stats`."
-    return outputs_of(run.model, batches(photos, 1), stats=stats or run.stats, device=run.device, progress=run.progress)
+    data = batches(photos, 1, device=run.device)
+    return outputs_of(run.model, data, stats=stats or run.stats, device=run.device, progress=run.progress)
 
 TOLD = 'original_score', 'foreground_iou', 'miou', 'marked' # Of each epoch; the report's number is the first
 

@@ -8,6 +8,7 @@ __all__ = ['FORMAT', 'PICKLES', 'LICENCE', 'Meta', 'save_tensors', 'save_model',
 
 # %% ../nbs/32_weights.ipynb #cf36c5f6
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -19,7 +20,7 @@ from safetensors.torch import load, save_file
 from torch import nn
 
 from .files import atomic, read_json
-from .images import Stats
+from .images import Stats, check_size
 from .labels import Scheme
 from .unet import MODELS
 
@@ -51,7 +52,14 @@ class Meta:
         if d['format'] != FORMAT:
             raise ValueError(f"weights of format {d['format']}, this version reads {FORMAT}; update facemask_seg")
         stats = Stats(**{k: tuple(v) for k, v in d['stats'].items()})
+        _check_numbers(stats, d['size'])
         return cls(Scheme.from_dict(d['scheme']), stats, d['size'], d['recipe'], d.get('data', {}), d.get('card', {}))
+
+def _check_numbers(stats, size):
+    "Refuse a size and statistics that no photo can be prepared with."
+    check_size(size)
+    if not all(len(s) == 3 and all(math.isfinite(x) for x in s) for s in stats) or min(stats.std) <= 0:
+        raise ValueError(f'its statistics are not three means and three spreads above 0: {stats}')
 
 # %% ../nbs/32_weights.ipynb #c1e801ed
 def save_tensors(
@@ -217,6 +225,12 @@ def _empty_model(path, meta):
         f'{path}: its model is {name!r}, this version has {", ".join(MODELS)}; update facemask_seg')
     with torch.device('meta'): return MODELS[name](meta.scheme.n_outputs)
 
+def _check_finite(path, tensors):
+    "Refuse numbers that are none: a mask made with them would look like any other."
+    for name, t in tensors.items():
+        if not t.isfinite().all(): raise ValueError(
+            f'{path}: {name!r} holds numbers that are not finite; get another copy, or train it again')
+
 def load_model(
     run_or_weights:str|Path|None,  # A run folder or a .safetensors file; None: the model that comes with the package
     scheme:Scheme|None=None,       # The scheme that you expect; None takes any
@@ -231,6 +245,7 @@ def load_model(
     model, tensors = _empty_model(run_or_weights, meta), read_tensors(run_or_weights)
     tensors = from_8_bits(run_or_weights, tensors)
     check_fit(run_or_weights, tensors, model.state_dict())
+    _check_finite(run_or_weights, tensors)
     model.load_state_dict(tensors, assign=True)
     return model.to(device, memory_format=torch.channels_last).eval(), meta
 
