@@ -30,11 +30,13 @@ def split(
     train:int|None=None, # To train on; None: all that are left
 )->dict[str, np.ndarray]: # Sorted indices under 'train', 'valid' and 'test'
     "Divide n faces in three, each with at least one. Raises `ValueError` when that cannot be."
-    n_valid, n_test = max(1, round(valid*n)), max(1, round(test*n))
-    n_train = n - n_valid - n_test
-    if not (0 <= valid < 1 and 0 <= test < 1) or n_train < 1:
-        raise ValueError(f'cannot split {n} faces into {valid:g} for validation, {test:g} for the test '
-                         'and the rest to train on; pack more faces (at least 3) or take smaller shares')
+    n_valid, n_test = (max(1, round(x if x >= 1 else x*n)) for x in (valid, test))
+    n_left = n - n_valid - n_test
+    wanted = 1 if train is None else train
+    if min(valid, test) < 0 or not 1 <= wanted <= n_left: raise ValueError(
+        f'cannot split {n} faces into {n_valid} for validation, {n_test} for the test '
+        f'and {"the rest" if train is None else train} to train on: that needs at least '
+        f'{max(wanted, 1) + n_valid + n_test} faces')
     order = np.arange(n) if seed is None else np.random.default_rng(seed).permutation(n)
     pieces = np.split(order, [n_left, n_left + n_valid])
     pieces[0] = pieces[0][:train]

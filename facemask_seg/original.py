@@ -349,7 +349,7 @@ def original_splits(
 def _batches(run):
     "The training batches; the original counts its epochs from 1."
     return batches(run.splits['train'], run.recipe.batch_size, shuffle=run.recipe.shuffle, epoch=run.epoch + 1,
-                   device=run.device)
+                   device=run.device, first=run.step)
 
 def _factor(run, steps):
     "The factor on the learning rate, the same for a whole epoch."

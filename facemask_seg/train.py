@@ -31,11 +31,11 @@ from torch import nn
 from . import __version__
 from .data import FaceDataset, batches, channel_stats, split
 from .files import atomic, lock, read_json, sweep, write_json
-from .images import IMAGENET, RAW, Stats
+from .images import IMAGENET, MAX_SIDE, RAW, Stats
 from .labels import EYES_LIPS, Picture, Scheme
-from .loop import evaluate, pick_device, pick_precision, train_one_epoch
+from .loop import evaluate, loss_log, pick_device, pick_precision, train_one_epoch
 from .losses import LOSSES, MISTAKES
-from .optimizers import lr_factor
+from .optimizers import lr_factor, set_lr
 from .packed import Packed
 from .unet import FREEZE, MODELS, ResNet34UNet
 from .weights import Meta, check_fit, load_model, read_tensors, read_text, save_model, save_tensors
@@ -155,7 +155,7 @@ def check_fields(
 class Basics(Settings):
     "The eight choices that every training has."
     scheme:Scheme=EYES_LIPS                                      # The classes to find
-    size:int=number(128, lower=1)                                # Side of the square photos, pixels
+    size:int=number(128, lower=1, upper=MAX_SIDE)                # Side of the square photos, pixels
     loss:str=one_of('cross_entropy_dice', (*LOSSES, *MISTAKES))  # What is minimised
     lr:float=number(1e-3, above=0)                               # The highest learning rate
     batch_size:int=number(8, lower=1)                            # Photos per step
@@ -326,7 +326,7 @@ class Task(NamedTuple):
     model:Callable     # (recipe, device, start) -> the network; without its first weights when `start` is False
     optimizer:Callable # (recipe, model) -> its optimizer
     loss:Callable      # (recipe) -> the loss of outputs and masks
-    batches:Callable   # (run) -> the training batches of the epoch that begins
+    batches:Callable   # (run) -> the training batches of the epoch, from `run.step` on
     factor:Callable    # (run, steps) -> a function from a step of this epoch to a factor on the learning rate
     score:Callable     # (run) -> what the history says of an epoch, beside its loss
     describe:Callable  # (run) -> one line for a person about the last epoch
@@ -354,11 +354,19 @@ class Run:
     best_score:float=-1.
     seconds:float=0.
     train_seconds:float=0.
+    losses:list=field(default_factory=lambda: [0., 0, 0]) # Of the epoch that goes on: their sum, photos, steps
+    spent:float=0.                                        # Seconds of that epoch
+    checkpoint_minutes:float=5.                           # Between two checkpoints inside an epoch
 
     @property
     def epoch(self)->int:
         "Epochs that are done."
         return len(self.history)
+
+    @property
+    def step(self)->int:
+        "Steps that are done of the epoch that goes on."
+        return self.losses[2]
 
     @property
     def meta(self)->Meta:
@@ -370,7 +378,7 @@ class Run:
 
 # %% ../nbs/33_train.ipynb #76a05d6f
 RESUME = 'resume.safetensors'
-KEPT = 'precision', 'history', 'best_epoch', 'best_score', 'seconds', 'train_seconds'
+KEPT = 'precision', 'history', 'best_epoch', 'best_score', 'seconds', 'train_seconds', 'losses', 'spent'
 
 def _memory(optimizer):
     "An optimizer's memory as tensors; its settings are left out, they come from the recipe."
@@ -402,7 +410,7 @@ def restore(run:Run)->Run:
     path = run.path/RESUME
     tensors, text = read_tensors(path), read_text(path)
     try:
-        kept = json.loads(text)
+        kept = {'losses': run.losses, 'spent': run.spent} | json.loads(text) # older checkpoints are at an epoch's end
         check_fingerprint(run.path, kept.pop('fingerprint'), run.packed.fingerprint)
         check_fit(path, _starting(tensors, 'model.'), run.model.state_dict())
         run.model.load_state_dict(_starting(tensors, 'model.'))
@@ -436,22 +444,23 @@ def start_run(
     workers:int|None=0,  # Processes that load photos, beside this one; 0: none, None: one per core
     progress:bool=True,
     task:Task|None=None, # What kind of run; None: `STANDARD`
+    checkpoint_minutes:float=5, # Between two checkpoints inside an epoch
 )->Run:
     "A run at its very beginning, or where its checkpoint left it."
     task, resume = task or STANDARD, (path/RESUME).exists()
     splits, stats = task.splits(recipe, packed), task.stats(recipe, packed)
     model = task.model(recipe, device, not resume)
     run = Run(task, recipe, path, packed, splits, stats, device, pick_precision(recipe.precision, device),
-              model, task.optimizer(recipe, model), workers, progress)
+              model, task.optimizer(recipe, model), workers, progress, checkpoint_minutes=checkpoint_minutes)
     return restore(run) if resume else run
 
 # %% ../nbs/33_train.ipynb #c5c5d4ff
 def train_batches(run:Run):
-    "This epoch's training batches. A last batch of one photo is left out: BatchNorm cannot compare it with anything."
+    "What is left of this epoch's batches. A last batch of one photo is left out: BatchNorm could compare it with nothing."
     data, size = run.splits['train'], run.recipe.batch_size
     alone = len(data) % size == 1 and len(data) > size
     return batches(data, size, shuffle=True, epoch=run.epoch, workers=run.workers,
-                   drop_last=alone, device=run.device)
+                   drop_last=alone, device=run.device, first=run.step)
 
 def onecycle(
     run:Run,
@@ -514,16 +523,40 @@ def _note(run, row):
     score = run.task.best(row)
     if score is not None and score > run.best_score: run.best_epoch, run.best_score = run.epoch, score
 
+def keep_now_and_then(run:Run)->Callable: # To be called with the `LossLog` after every step
+    "Writes a checkpoint whenever `run.checkpoint_minutes` have passed since the last one."
+    began = last = time.perf_counter()
+    spent = run.spent
+    def keep(log):
+        nonlocal last
+        if time.perf_counter() - last < 60 * run.checkpoint_minutes: return
+        log.look()
+        last = time.perf_counter()
+        run.losses, run.spent = [log.total, log.photos, log.steps], spent + last - began
+        checkpoint(run)
+    return keep
+
+def train_rest(run:Run)->float: # Mean loss of the whole epoch
+    "Train what is left of an epoch."
+    log, data = loss_log(run.device), run.task.batches(run)
+    log.total, log.photos, log.steps = run.losses
+    steps = run.step + len(data)
+    factor = run.task.factor(run, steps)
+    train_one_epoch(run.model, data, run.task.loss(run.recipe), run.optimizer, stats=run.stats, device=run.device,
+                    precision=run.precision, lr_at=factor, log=log, after_step=keep_now_and_then(run),
+                    progress=run.progress)
+    set_lr(run.optimizer, factor(steps - 1))   # when no step was left, nobody else has
+    return log.mean
+
 def run_epoch(run:Run)->None:
-    "Train one epoch, score it, and leave everything on disk."
-    began, task = time.perf_counter(), run.task
-    data = task.batches(run)
-    loss = train_one_epoch(run.model, data, task.loss(run.recipe), run.optimizer, stats=run.stats, device=run.device,
-                           precision=run.precision, lr_at=task.factor(run, len(data)), progress=run.progress)
+    "Train an epoch, or what is left of it, score it, and leave everything on disk."
+    began = time.perf_counter() - run.spent
+    loss = train_rest(run)
     run.train_seconds += time.perf_counter() - began
     row = {'epoch': run.epoch + 1, 'lr': run.optimizer.param_groups[-1]['lr'], 'train_loss': loss}
-    _note(run, row | task.score(run))
+    _note(run, row | run.task.score(run))
     run.seconds += time.perf_counter() - began
+    run.losses, run.spent = [0., 0, 0], 0.
     checkpoint(run)
     publish(run)
 
@@ -641,17 +674,26 @@ def _check_folder(path):
 @contextmanager
 def explain_stop(run:Run)->Iterator[None]:
     "Adds to a Ctrl-C, and to a loss that is not finite, where it happened and what is safe on disk."
-    recipe = run.recipe
-    where = f'epoch {run.epoch + 1} of {recipe.epochs}' if run.epoch < recipe.epochs else 'the last evaluation'
-    done = 'epoch 1 is' if run.epoch == 1 else f'epochs 1 to {run.epoch} are'
-    kept = f'{done} safe in {run.path}' if run.epoch else 'no epoch was finished'
+    recipe, epoch = run.recipe, run.epoch
+    where = f'epoch {epoch + 1} of {recipe.epochs}' if epoch < recipe.epochs else 'the last evaluation'
     rate = f' (it was {recipe.lr:g})' if hasattr(recipe, 'lr') else ''
     try: yield
     except KeyboardInterrupt: raise KeyboardInterrupt(
-        f'stopped in {where}; {kept}. '
+        f'stopped in {where}; {_safe(run, epoch)}. '
         'Start again with the same recipe, data and run folder to go on from there.') from None
     except FloatingPointError as e: raise FloatingPointError(
-        f'{where}: {e}; {kept}. Try a lower lr{rate} or precision fp32 (it was {run.precision}).') from None
+        f'{where}: {e}; {_safe(run, epoch)}. Try a lower lr{rate} or precision fp32 (it was {run.precision}).') from None
+    except (IndexError, RuntimeError):
+        run.packed.verify()   # masks that were damaged after packing do that, and should be called by their name
+        raise
+
+def _safe(run, epoch):
+    "In words, what of a run is on disk while the epoch after `epoch` goes on."
+    if not epoch and not run.step: return 'no epoch was finished'
+    done = ['epoch 1' if epoch == 1 else f'epochs 1 to {epoch}'] if epoch else []
+    part = [f'{run.step} step{"s" * (run.step > 1)} of epoch {epoch + 1}'] if run.step else []
+    verb = 'is' if epoch + run.step == 1 else 'are'
+    return f'{" and ".join(done + part)} {verb} safe in {run.path}'
 
 # %% ../nbs/33_train.ipynb #11be3519
 def announce(run:Run)->str:
@@ -660,6 +702,7 @@ def announce(run:Run)->str:
     names = {'train': 'training', 'valid': 'validation', 'test': 'testing'}
     photos = ', '.join(f'{k} {"photos " * (name == "train")}for {names[name]}' for name, k in n.items())
     going_on = f'; going on after epoch {run.epoch}' if run.epoch else ''
+    if run.step: going_on = f'; going on after step {run.step} of epoch {run.epoch + 1}'
     return '\n'.join([f'{photos}; {size} px, {run.device.type}, {run.precision}{going_on}', *warnings_of(run)])
 
 # %% ../nbs/33_train.ipynb #835e3a6a
@@ -671,6 +714,7 @@ def train_task(
     device:torch.device|str='auto', # Where to compute
     workers:int|None=0,             # Processes that load photos, beside this one; 0: none, None: one per core
     progress:bool=True,             # Progress bars, and a line per epoch
+    checkpoint_minutes:float=5,     # Between two checkpoints inside an epoch; 0: after every step
 )->dict:                            # The result, also in run_dir/result.json
     "The trainer: begin or continue a run, and finish it. Raises what `fit` does."
     packed, path = Packed(data), Path(run_dir)
@@ -680,15 +724,16 @@ def train_task(
         sweep(path)
         done = open_run(path, recipe, packed.fingerprint)   # another process may have been faster
         if done is not None: return done
-        return _train(task, recipe, packed, path, pick_device(str(device)), workers, progress)
+        write_json(path/'recipe.json', recipe.to_dict())
+        return _train(start_run(recipe, packed, path, pick_device(str(device)), workers, progress, task,
+                                checkpoint_minutes))
 
-def _train(task, recipe, packed, path, device, workers, progress):
+def _train(run):
     "Train what is not trained yet, in a folder that is ours."
-    write_json(path/'recipe.json', recipe.to_dict())
-    run = start_run(recipe, packed, path, device, workers, progress, task)
-    say = partial(print, flush=True) if progress else lambda text: None
+    task, recipe = run.task, run.recipe
+    say = partial(print, flush=True) if run.progress else lambda text: None
     say(announce(run))
-    if run.epoch: publish(run)
+    if run.epoch and not run.step: publish(run)   # later in an epoch it was done, and the weights are others now
     while run.epoch < recipe.epochs:
         with explain_stop(run): run_epoch(run)
         say(task.describe(run))
@@ -702,12 +747,13 @@ def fit(
     device:torch.device|str='auto', # Where to compute
     workers:int|None=0,             # Processes that load photos, beside this one; 0: none, None: one per core
     progress:bool=True,             # Progress bars, and a line per epoch
+    checkpoint_minutes:float=5,     # Between two checkpoints inside an epoch; 0: after every step
 )->dict:                            # The result, also in run_dir/result.json
     """Train, validate every epoch, evaluate the best weights.
 
     Raises `FloatingPointError` for a loss that is not finite, `ValueError` or `FileExistsError` for another run's
     folder, and `files.FolderBusy` while another process trains there."""
-    return train_task(STANDARD, recipe, data, run_dir, device, workers, progress)
+    return train_task(STANDARD, recipe, data, run_dir, device, workers, progress, checkpoint_minutes)
 
 # %% ../nbs/33_train.ipynb #c0ffee52
 def check_unseen(

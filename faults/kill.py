@@ -1,0 +1,125 @@
+"""SIGKILL at random moments: a training and a conversion that were killed end as those that were not.
+
+    python faults/kill.py [--short]
+
+A killed process writes nothing any more, not even a half line. Each run below is killed again and again, at moments drawn
+at random, and started again, until it ends; then every byte must be that of a run that nobody disturbed. At last, two
+processes that write into one folder.
+"""
+import json, os, random, signal, sys, time
+from collections.abc import Callable
+from pathlib import Path
+
+from common import Table, contents, make_material, workplace
+
+SHORT = '--short' in sys.argv
+KILLS = {'train': 5 if SHORT else 20, 'convert': 4 if SHORT else 12}
+FACES = 60 if SHORT else 400
+
+
+def train(dest: Path) -> None:
+    "A short training with a checkpoint after every step."
+    import torch
+    from facemask_seg.train import Recipe, fit
+    torch.set_num_threads(1)
+    recipe = Recipe(model='tiny_unet', size=32, batch_size=4, epochs=4, precision='fp32')
+    fit(recipe, 'packed', dest, 'cpu', progress=False, checkpoint_minutes=0)
+
+
+def convert(dest: Path) -> None:
+    "Many small faces packed."
+    from facemask_seg.convert import pack
+    pack('many', dest, size=48, workers=2, progress=False)
+
+
+def start(work: Callable, dest: Path) -> int:
+    "Do `work` in a child of this process; its id. (This process itself must never use PyTorch, or its children could not.)"
+    pid = os.fork()
+    if pid: return pid
+    try: work(dest)
+    except BaseException as e:
+        print(f'      {type(e).__name__}: {e}', flush=True)
+        os._exit(1)
+    os._exit(0)
+
+
+def ended(pid: int) -> int:
+    "Wait for a child; its exit code, negative if a signal ended it."
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def result(dest: Path) -> dict:
+    "What a run leaves, but for how long it took."
+    found = contents(dest)
+    if 'result.json' in found:
+        told = json.loads(found['result.json'])
+        found['result.json'] = json.dumps({k: v for k, v in told.items() if k not in ('seconds', 'photos_per_second')}).encode()
+        found.pop('curve.png')
+    return found
+
+
+def where(dest: Path) -> str:
+    "How far a killed run was, as its folder tells."
+    from facemask_seg.weights import read_text
+    if (dest/'resume.safetensors').exists():
+        kept = json.loads(read_text(dest/'resume.safetensors'))
+        return f'on disk: epoch {len(kept["history"])}, step {kept["losses"][2]}'
+    if (dest/'unfinished.jsonl').exists(): return f'on disk: {(dest/"unfinished.jsonl").read_text().count(chr(10)) - 1} faces'
+    return 'on disk: ' + (', '.join(sorted(contents(dest))) or 'nothing')
+
+
+def torment(table: Table, name: str, work: Callable, kills: int, draw: random.Random) -> None:
+    "Kill `work` so many times; compare whatever ends."
+    began = time.perf_counter()
+    assert ended(start(work, Path(f'{name}-straight'))) == 0
+    lasts, wanted = time.perf_counter() - began, result(Path(f'{name}-straight'))
+    killed, run = 0, 0
+    while killed < kills:
+        run += 1
+        dest = Path(f'{name}-{run}')
+        while True:
+            pid = start(work, dest)
+            time.sleep(draw.uniform(0, lasts) if killed < kills else 0)
+            if killed < kills: os.kill(pid, signal.SIGKILL)
+            code = ended(pid)
+            if code != -signal.SIGKILL: break
+            killed += 1
+            table.add(f'{name} {run}: killed', where(dest))
+        same = result(dest) == wanted
+        problem = '' if code == 0 and same else f'exit code {code}; ' + ('' if same else f'differs in {differing(result(dest), wanted)}')
+        table.add(f'{name} {run}: started again, ended', 'every byte the same', problem)
+
+
+def differing(a: dict, b: dict) -> list[str]: return sorted(k for k in {*a, *b} if a.get(k) != b.get(k))
+
+
+def together(table: Table, name: str, work: Callable) -> None:
+    "Two processes at once: one is turned away, the other is not disturbed."
+    dest = Path(f'{name}-both')
+    pids = [start(work, dest), start(work, dest)]
+    codes = sorted(map(ended, pids))
+    same = result(dest) == result(Path(f'{name}-straight'))
+    table.add(f'{name}: two at once', f'exit codes {codes}', '' if codes == [0, 1] and same else f'codes {codes}, same: {same}')
+
+
+def main() -> int:
+    "All of it; the exit code."
+    seed = int.from_bytes(os.urandom(2), 'big')
+    print(f'seed {seed}', flush=True)
+    table, draw = Table(), random.Random(seed)
+    with workplace() as here:
+        pid = os.fork()
+        if not pid:
+            from facemask_seg.faces import write_faces
+            make_material(here)
+            write_faces(here/'many', FACES, size=96)
+            os._exit(0)
+        assert ended(pid) == 0
+        import facemask_seg.convert, facemask_seg.train  # noqa: once, for all children
+        for work in train, convert:
+            torment(table, work.__name__, work, KILLS[work.__name__], draw)
+            together(table, work.__name__, work)
+    return table.close()
+
+
+if __name__ == '__main__': sys.exit(main())
