@@ -12,8 +12,11 @@ import hashlib
 import json
 import re
 import shlex
+import signal
 import sys
+import threading
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from . import __version__
 
@@ -505,8 +508,17 @@ def make_parser()->argparse.ArgumentParser:
     return parser
 
 # %% ../nbs/52_cli.ipynb #cf88935c
+@contextmanager
+def _ended_politely():
+    "A command that the system ends (SIGTERM) cleans up as it does after Ctrl-C."
+    main_thread = threading.current_thread() is threading.main_thread()   # no other may ask for signals
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if main_thread else None
+    try: yield
+    finally:
+        if before is not None: signal.signal(signal.SIGTERM, before)
+
 def main(
     argv:list[str]|None=None, # The words after the command's name; None: those it was started with
-)->int:                       # Exit code: 0 done, 2 user's mistake, 130 Ctrl-C
+)->int:                       # Exit code: 0 done, 2 user's mistake, 130 Ctrl-C or SIGTERM
     "The `facemask-seg` command."
-    return _run(make_parser(), sys.argv[1:] if argv is None else argv)
+    with _ended_politely(): return _run(make_parser(), sys.argv[1:] if argv is None else argv)
