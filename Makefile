@@ -13,7 +13,7 @@ help: ## this list
 demo: .venv/runtime ## draw faces, train on them, evaluate, write pictures (a few minutes on two cores)
 	$(BIN)/facemask-seg demo
 
-test: .venv/dev ## run every notebook and check everything else that can be checked
+test: .venv/dev .venv/node_modules ## run every notebook and check everything else that can be checked
 	$(BIN)/python .ci/test.py
 
 machines: .venv/dev ## the notebooks that train, as other processors and other seeds would run them (an hour on two cores)
@@ -23,7 +23,7 @@ model: .venv/dev ## the model that ships, anew: make model FACES=folder of Celeb
 	$(BIN)/python .ci/model.py "$(FACES)"
 
 lab: .venv/dev ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab nbs
+	$(BIN)/jupyter lab nbs/index.ipynb
 
 notebooks: .venv/dev ## export, run all notebooks, store their outputs, refresh the README
 	$(BIN)/python .ci/notebooks.py
@@ -35,7 +35,7 @@ readme: .venv/dev ## README.md from nbs/index.ipynb
 	$(BIN)/python .ci/readme.py
 
 clean: ## remove what the targets above built, but not the environment in .venv, runs or data
-	rm -rf _docs _proc build dist *.egg-info nbs/nbdev.yml
+	rm -rf _docs _proc _shots build dist *.egg-info nbs/nbdev.yml
 	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
 
 # The environment, made once; a stamp file remembers what was installed from which settings.
@@ -53,3 +53,8 @@ clean: ## remove what the targets above built, but not the environment in .venv,
 	@echo 'Installing facemask_seg and its development tools into .venv; the first time this takes some minutes.'
 	$(PIP) -e '.[dev]'
 	@touch $@ .venv/runtime
+
+# For the tests in a browser, which are skipped without it.
+.venv/node_modules: .venv/made
+	@mkdir -p .venv/node_modules
+	-@if command -v npm >/dev/null; then npm install --silent --no-save --no-audit --no-fund --prefix .venv playwright-core@1.65.1; fi

@@ -1,5 +1,5 @@
 "What the scripts here share: where the project is, what settings.ini says, which notebooks there are."
-import json, re, subprocess, sys
+import json, re, shutil, subprocess, sys
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -20,6 +20,18 @@ def notebooks() -> list[Path]:
 def name(path: Path) -> str:
     "How the notebook at `path` is called in messages: its path in the project."
     return path.relative_to(ROOT).as_posix()
+
+
+def number(path: Path) -> str:
+    "The number of a notebook: its chapter's; nothing for a page without one."
+    return path.stem.partition('_')[0] if path.stem[:2].isdigit() else ''
+
+
+def title(path: Path) -> str:
+    "A notebook's name on the site: its number and its title; a solution has its chapter's name."
+    first = NBS/path.name if path.parent.name == 'solutions' else path
+    words = read(first if first.exists() else path).cells[0].source.splitlines()[0].removeprefix('# ')
+    return ' '.join(filter(None, [number(path), 'Solutions:' if path.parent.name == 'solutions' else '', words]))
 
 
 class Node(dict):
@@ -49,3 +61,17 @@ def skipped(cell) -> bool:
 def tool(command: str, *args) -> None:
     "Run one of the tools of this environment in the project's folder."
     subprocess.run([Path(sys.executable).parent/command, *args], cwd=ROOT, check=True)
+
+
+CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome') or ''
+
+
+def modules() -> Path | None:
+    "The folder whose node_modules has playwright-core, which drives Chromium; None if it is not installed."
+    return next((f for f in (ROOT/'.venv', ROOT/'.ci', ROOT, *ROOT.parents) if (f/'node_modules/playwright-core').is_dir()), None)
+
+
+def no_browser() -> str:
+    "What is missing for the tests in a browser; nothing when all is there."
+    missing = [what for what, there in [('node', shutil.which('node')), ('chromium', CHROMIUM), ('playwright-core', modules())] if not there]
+    return f'needs {", ".join(missing)}' if missing else ''

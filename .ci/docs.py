@@ -1,25 +1,195 @@
-"The site in _docs: nbdev_docs where Quarto is installed; otherwise nbdev's own processing, rendered by smalldocs."
-import os, shutil
+"""The site in _docs. nbdev processes the notebooks, `prepare` makes pages of them, Quarto renders them where it is installed, otherwise
+smalldocs, whose pages `finish` completes: formulas as MathML, a dark theme, search texts that read well. Nothing is asked of another host.
+"""
+import ast, html, json, os, re, shutil, subprocess, sys
+from pathlib import Path
 
+import yaml
 from nbdev import quarto
 
-import readme
-from common import ROOT, tool
+import readme, reference
+from common import NBS, ROOT, cfg, notebooks, number, read, title, tool
 
 os.chdir(ROOT)
+sys.path.insert(0, str(ROOT))
 os.environ.update(OMP_NUM_THREADS='1', TQDM_DISABLE='1')
+SITE = f'{cfg["doc_host"]}{cfg["doc_baseurl"]}/'
 
 
-def without_quarto() -> None:
-    "What nbdev_docs does, with smalldocs in Quarto's place."
-    quarto._ensure_quarto = lambda: None               # nbdev would download it
-    cache, cfg, _ = quarto._pre_docs(n_workers=0)      # processed notebooks, _quarto.yml, sidebar
-    tool('smalldocs', 'render', cache, '--quiet')
-    shutil.rmtree(cfg.doc_path, ignore_errors=True)
-    shutil.move(cache/cfg.doc_path.name, cfg.doc_path)
+def page_of(path: Path) -> str:
+    "The page that a notebook becomes, without an ending: nbdev's name, which has no number, so that links stay when chapters move."
+    return (path.relative_to(NBS).parent/re.sub(r'^\d+_', '', path.stem)).as_posix()
 
 
-if __name__ == '__main__':
-    readme.write()                                     # newer than its notebook, so that nbdev_docs leaves it alone
-    if shutil.which('quarto'): tool('nbdev_docs')
-    else: without_quarto()
+PLACES = set()    # `page.html#name` of every entry
+PAGES = {p.relative_to(NBS).as_posix(): page_of(p) for p in notebooks()}
+
+
+def renamed(text: str, quotes: str = r'[("]') -> str:
+    "Links to notebooks by their pages' names."
+    return re.sub(rf'({quotes}(?:\.\./)?(?:\w+/)?)\d+_(\w+\.ipynb)', r'\1\2', text)
+
+
+def relinked(text: str, depth: int) -> str:
+    "Links in a page: to notebooks by their new names, to pages of this site without its address; none to names without an entry."
+    def local(found): return f'[{found[1]}]({"../"*depth}{found[2]})' if found[2] in PLACES else found[1]
+    text = re.sub(rf'\[(`[^`\]]+`)\]\({re.escape(SITE)}([\w/]+\.html#[^)]*)\)', local, text)
+    return renamed(re.sub(rf'{re.escape(SITE)}(?=[\w/]+\.html)', '../'*depth, text))
+
+
+def only_imports(source: str) -> bool:
+    "Whether a cell does nothing but import."
+    try: body = ast.parse(source).body
+    except SyntaxError: return False
+    return bool(body) and all(isinstance(line, (ast.Import, ast.ImportFrom)) for line in body)
+
+
+def only_checks(source: str) -> bool:
+    "Whether a cell defines functions that only refuse what is wrong."
+    try: body = ast.parse(source).body
+    except SyntaxError: return False
+    return bool(body) and all(isinstance(line, ast.FunctionDef) and line.name.startswith(('_check', '_insist')) for line in body)
+
+
+def folded(source: str) -> str:
+    "The source of a code cell; imports and refusals behind a line that opens."
+    code = re.sub(r'^#\|.*\n?', '', source, flags=re.MULTILINE).strip()
+    if 'code-fold' in source: return source
+    if only_imports(code): return f'#| code-fold: true\n#| code-summary: "Imports"\n{source}'
+    if only_checks(code): return f'#| code-fold: true\n#| code-summary: "What it refuses"\n{source}'
+    return source
+
+
+def shown_name(cell) -> str:
+    "The name that a cell asks nbdev to show; nothing for other cells."
+    called = re.search(r'^show_doc\((.+)\)$', ''.join(cell['source']), re.MULTILINE)
+    return called[1] if called and cell['cell_type'] == 'code' else ''
+
+
+def module_of(source: Path) -> str:
+    "The module that a notebook exports."
+    return next((m[1] for c in read(source).cells if (m := re.search(r'^#\|\s*default_exp\s+(\S+)', c.source, re.MULTILINE))), '')
+
+
+def documented(cells: list, module: str, page: str) -> list:
+    "The cells, with what nbdev shows of each export as a folded entry: the definition stands above it already."
+    shown = {shown_name(c) for c in cells}
+    for cell in cells:
+        if not (called := shown_name(cell)): continue
+        text = reference.entry(reference.find(module, called, page), shown)
+        cell.clear()
+        cell.update(cell_type='markdown', metadata={}, source=f'```{{=html}}\n{text}\n```')
+    return cells
+
+
+def prepare_notebook(path: Path, source: Path) -> None:
+    "One processed notebook as a page: its name, its title, its links, what is folded."
+    nb, page = json.loads(path.read_text(encoding='utf-8')), PAGES[source.relative_to(NBS).as_posix()]
+    cells = [{**c, 'source': ''.join(c['source'])} for c in nb['cells']]
+    cells = [c for c in cells if not re.fullmatch(r'#\|\s*(default_exp \S+|hide)?\s*', c['source'])]
+    front = yaml.safe_load(cells[0]['source'].strip().strip('-'))
+    front.pop('output-file', None)
+    front['title'] = title(source)
+    cells[0]['source'] = f'---\n{yaml.safe_dump(front, allow_unicode=True)}---\n'
+    for cell in documented(cells, module_of(source), Path(page).name):
+        if cell['cell_type'] == 'markdown': cell['source'] = relinked(cell['source'], page.count('/'))
+        if cell['cell_type'] == 'code': cell['source'] = folded(cell['source'])
+        for out in cell.get('outputs', []):
+            markdown = out.get('data', {}).get('text/markdown')
+            if markdown: out['data']['text/markdown'] = relinked(''.join(markdown), page.count('/'))
+    nb['cells'] = cells
+    path.unlink()
+    path.with_name(f'{Path(page).name}.ipynb').write_text(json.dumps(nb), encoding='utf-8')
+
+
+def prepare(cache: Path) -> None:
+    "The processed project as Quarto and smalldocs both take it."
+    for source in notebooks():
+        page, cells = PAGES[source.relative_to(NBS).as_posix()], json.loads((cache/source.relative_to(NBS)).read_text(encoding='utf-8'))['cells']
+        for called in filter(None, map(shown_name, cells)):
+            symbol = reference.find(module_of(source), called, page)
+            PLACES.update(f'{page}.html#{reference.anchor(s.name)}' for s in [symbol, *reference.methods(symbol)])
+    for source in notebooks(): prepare_notebook(cache/source.relative_to(NBS), source)
+    for file in ('_quarto.yml', 'sidebar.yml'):
+        text = (cache/file).read_text(encoding='utf-8')
+        (cache/file).write_text(renamed(text, r'[: ]'), encoding='utf-8')
+    chapters = [p for p in notebooks() if p.parent == NBS and number(p) and (ROOT/cfg['lib_path']/f'{page_of(p)}.py').exists()]
+    (cache/'reference.qmd').write_text(reference.page([(page_of(p), page_of(p), title(p)) for p in chapters]), encoding='utf-8')
+
+
+def as_mathml(page: str) -> str:
+    "A page whose formulas are MathML, which browsers draw themselves."
+    from latex2mathml.converter import convert
+    def formula(found): return convert(html.unescape(found[2]), display='block' if found[1] == 'display' else 'inline')
+    page = re.sub(r'<span class="math (\w+)">\\[(\[](.*?)\\[)\]]</span>', lambda m: f'<span class="math {m[1]}">{formula(m)}</span>', page, flags=re.DOTALL)
+    return re.sub(r'<(link|script)[^>]*cdn\.jsdelivr\.net/npm/katex[^>]*>(</script>)?', '', page)
+
+
+def search_texts(site: Path) -> None:
+    "What the search shows: sentences without code, and each exported name as an entry of its own."
+    entries = json.loads((site/'search.json').read_text(encoding='utf-8'))
+    for entry in entries:
+        page, _, place = entry['href'].partition('#')
+        entry['text'] = prose_of((site/page).read_text(encoding='utf-8'), place) or entry['text'][:200]
+    for page in sorted(site.glob('*.html')):
+        if page.name == 'reference.html': continue
+        text = page.read_text(encoding='utf-8')
+        for place, summary, docs in re.findall(r'<details class="api" id="([^"]+)">\s*<summary><code>([^<]+)</code>[^<]*</summary>\s*<p>(.*?)</p>', text, re.DOTALL):
+            entries.append(dict(objectID=f'{page.name}#{place}', href=f'{page.name}#{place}', title=summary, section=page.stem, text=words(docs)))
+    (site/'search.json').write_text(json.dumps(entries, ensure_ascii=False), encoding='utf-8')
+
+
+def words(markup: str) -> str:
+    "The words of some HTML."
+    return ' '.join(html.unescape(re.sub(r'<[^>]+>', '', markup)).split())
+
+
+def prose_of(page: str, place: str) -> str:
+    "The sentences of one section of a page: no code, no outputs, no entries."
+    main = page[page.index('<main'):page.index('</main>')]
+    main = re.sub(r'<(pre|table|math|style|script|figure)\b.*?</\1>', ' ', main, flags=re.DOTALL)
+    main = re.sub(r'<details class="api".*?</details>', ' ', main, flags=re.DOTALL)
+    start = main.find(f'id="{place}"') if place else 0
+    if start < 0: return ''
+    start = main.index('>', start) + 1 if place else 0
+    after = re.search(r'<section|<h[2-6]\b', main[start:].split('</h', 1)[-1]) if place else re.search('<section', main[start:])
+    body = main[start:].split('</h', 1)[-1].split('>', 1)[-1] if place else main
+    return words(body[:after.start()] if after else body)
+
+
+DARK = """:root{color-scheme:dark;--bs-body-color:#d8dce6;--bs-body-color-rgb:216,220,230;--bs-body-bg:#14171f;--bs-body-bg-rgb:20,23,31}"""
+
+
+def dark_theme(site: Path) -> None:
+    "Bootstrap's own dark colours as the second theme; smalldocs knows them only as themes with other letters and sizes."
+    themes = site/'site_libs/themes'
+    light = (themes/'default.min.css').read_text(encoding='utf-8')
+    colours = re.search(r'\[data-bs-theme=dark\](\{[^}]*\})', light)[1]
+    (themes/'dark.css').write_text(f'{light}\n:root{colours}\n{DARK}\n', encoding='utf-8')
+
+
+def finish(site: Path) -> None:
+    "What smalldocs leaves to do."
+    dark_theme(site)
+    for page in site.rglob('*.html'):
+        text = as_mathml(page.read_text(encoding='utf-8'))
+        text = re.sub(r'themes/default\.min\.css("[^>]*id="quarto-bootstrap-dark")', r'themes/dark.css\1', text)
+        page.write_text(text, encoding='utf-8')
+    search_texts(site)
+
+
+def main() -> None:
+    "Build the site."
+    readme.write()
+    if not shutil.which('quarto'): quarto._ensure_quarto = lambda: None    # nbdev would download it
+    cache, settings, _ = quarto._pre_docs(n_workers=0)                     # processed notebooks, _quarto.yml, sidebar
+    prepare(cache)
+    if shutil.which('quarto'): subprocess.run(['quarto', 'render', '--no-cache'], cwd=cache, check=True)
+    else: tool('smalldocs', 'render', cache, '--quiet')
+    made = cache/settings.doc_path.name
+    if not shutil.which('quarto'): finish(made)
+    shutil.rmtree(settings.doc_path, ignore_errors=True)
+    shutil.move(made, settings.doc_path)
+
+
+if __name__ == '__main__': main()

@@ -1,16 +1,13 @@
 """The widgets chapter in a real browser: run all cells in JupyterLab, move sliders by keyboard, upload files; nothing may be asked of the outside.
 
-python .ci/lab.py [FOLDER_FOR_SCREENSHOTS]    needs node, chromium, and playwright-core (`npm install playwright-core` in .ci or above)
+python .ci/lab.py [FOLDER_FOR_SCREENSHOTS]    needs node, chromium, and playwright-core, which `make test` installs
 """
 import os, secrets, shutil, socket, subprocess, sys, tempfile, time, urllib.request
 from pathlib import Path
 
 import nbformat
 
-from common import NBS, ROOT, cfg
-
-CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome') or ''
-
+from common import CHROMIUM, NBS, ROOT, cfg, modules, no_browser
 
 def free_port() -> int:
     "A port that nobody listens on now."
@@ -49,15 +46,16 @@ def wait(url: str, seconds: int = 120) -> None:
 
 def main() -> int:
     "The exit code: 0 when every explorer did what it should."
-    if not (CHROMIUM and shutil.which('node')): sys.exit('node and chromium are needed')
+    if missing := no_browser(): sys.exit(missing)
     shots = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp()).resolve()
     shots.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder/'work').mkdir()
+        shutil.copytree(NBS/'images', folder/'work/images')
         without_outputs(NBS/'51_widgets.ipynb', folder/'work/widgets.ipynb')
         env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'LAB_PORT': str(free_port()), 'LAB_TOKEN': secrets.token_hex(),
-               'CHROMIUM': CHROMIUM, 'SHOTS': str(shots), 'PHOTO': str(next((ROOT/cfg['lib_path']).rglob('*.jpg'), ''))}
+               'CHROMIUM': CHROMIUM, 'MODULES': str(modules()), 'SHOTS': str(shots), 'PHOTO': str(next((ROOT/cfg['lib_path']).rglob('*.jpg'), ''))}
         server = start(folder, env)
         try:
             wait(f'http://127.0.0.1:{env["LAB_PORT"]}/api/status?token={env["LAB_TOKEN"]}')

