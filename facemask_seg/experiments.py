@@ -368,6 +368,7 @@ def run_experiment(
     "Make an experiment's runs; what another process is making is passed over. Raises `ValueError` for an unknown name."
     if name not in EXPERIMENTS:
         raise ValueError(f'no experiment is called {name!r}; there are {", ".join(EXPERIMENTS)}')
+    if seeds < 1: raise ValueError(f'seeds must be 1 or more, and is {seeds}')
     def say(text):
         if progress: print(text, flush=True)
     packed, stored = Packed(data), Path(results)/'runs'

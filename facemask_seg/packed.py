@@ -96,7 +96,8 @@ def _read_journal(dest):
     for line in text.splitlines():
         try: whole.append(json.loads(line))
         except ValueError: break
-    if not whole: raise ValueError(f'{dest/JOURNAL}: is damaged; delete {dest} and start again')
+    if not all(isinstance(entry, dict) for entry in whole) or not whole: raise ValueError(
+        f'{dest/JOURNAL}: is damaged; delete {dest} and start again')
     return whole[0], whole[1:]
 
 def _check_settings(dest, before, now):
@@ -353,7 +354,7 @@ def _read_scheme(path, manifest):
 def _map(path, name, shape):
     "One array of a packed folder, memory-mapped."
     file = path/f'{name}.npy'
-    try: array = np.load(file, mmap_mode='r', allow_pickle=False)
+    try: array = np.lib.format.open_memmap(file, 'r') # unlike `np.load`, it knows nothing but plain arrays
     except (ValueError, OSError, EOFError) as e: raise ValueError(
         f'{file}: cannot be read ({e}); pack the folder again') from e
     if array.shape != shape or array.dtype != np.uint8: raise ValueError(

@@ -7,6 +7,7 @@ __all__ = ['BasicBlock', 'stage', 'ResNet34', 'imagenet_weights', 'read_pickle',
 
 # %% ../nbs/21_resnet.ipynb #6b0b7ca4
 import pickle
+import warnings
 from pathlib import Path
 from urllib.error import URLError
 
@@ -110,7 +111,9 @@ def read_pickle(
     if TorchVersion(torch.__version__) < '2.10': raise ValueError(
         f'{path}: torch {torch.__version__} can be made to run code by a prepared {path.suffix} file; '
         'use torch 2.10 or newer, or a .safetensors file')
-    return torch.load(path, map_location='cpu', weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')   # what is wrong with a file is said in an error, once
+        return torch.load(path, map_location='cpu', weights_only=True)
 
 def read_weights(
     path:str|Path, # A .safetensors file; or, with torch 2.10 or newer, .pth or .pt

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from common import MODEL, TINY, Outcome, Table, command, contents, make_material, moved_to, workplace
+from common import MODEL, TINY, Outcome, Table, command, contents, make_material, workplace
 
 import numpy as np
 from PIL import Image
@@ -343,9 +343,9 @@ packed('images of floats', npy(IMAGES, np.zeros((12, 32, 32, 3))), IMAGES, 'pack
 packed('images that are grey', npy(IMAGES, np.zeros((12, 32, 32), np.uint8)), IMAGES, 'pack the folder again')
 packed('images that are a folder', both(remove(IMAGES), lambda: Path(IMAGES).mkdir()), IMAGES)
 packed('masks of 16 bits', npy(MASKS, np.zeros((12, 32, 32), np.uint16)), MASKS, 'pack the folder again')
-packed('an id that the scheme does not have', paint_a_stray, 'packed', '77', 'pack')
-packed('of two faces', lambda: (remove('packed')(), repack(2)), 'packed', '2', 'at least 3')
-packed('of one face', lambda: (remove('packed')(), repack(1)), 'packed', '1', 'at least 3')
+packed('an id that the scheme does not have', paint_a_stray, 'packed', 'the folder was changed', 'pack it again')
+packed('of two faces', lambda: (remove('packed')(), repack(2)), '2 faces', 'at least 3')
+packed('of one face', lambda: (remove('packed')(), repack(1)), '1 faces', 'at least 3')
 
 def repack(n):
     "The faces packed again, so many of them."
@@ -403,7 +403,7 @@ train('class weights for two classes', '--class-weights 1,2', 'class_weights', '
 train('a seed below 0', '--seed -1', 'seed', 'from 0')
 train('a rate that explodes', '--lr 1e30 --optimizer sgd', 'Try a lower lr')
 train('an encoder that is not there', '--model resnet34_unet --weights gone.safetensors', 'gone.safetensors')
-train('an encoder that is a pickle', '--model resnet34_unet --weights x.pth', 'x.pth', 'pickle', spoil=write('x.pth', GIFT))
+train('an encoder that is a pickle', '--model resnet34_unet --weights x.pth', 'x.pth', 'never loaded', spoil=write('x.pth', GIFT))
 train('an encoder for the tiny network', '--weights x.safetensors', 'weights', 'tiny_unet')
 train('less than no workers', '--workers -1', 'workers')
 train('a device that is not there', '--device mps', 'mps')
@@ -460,7 +460,7 @@ one('a mask of 16 bits', array(LABEL, np.full((48, 48), 999, np.uint16)), LABEL_
 one('a mask of floats', both(remove(LABEL), array('faces/labels/00003.tif', np.ones((48, 48), np.float32))), 'labels/00003.tif', '8 bits')
 one('a mask as JPEG', both(remove(LABEL), array('faces/labels/00003.jpg', np.zeros((48, 48), np.uint8))), 'labels/00003.jpg', 'save masks as PNG')
 one('a mask that is a pickle', write(LABEL, GIFT), LABEL_IN, NO_IMAGE)
-one('two photos of a name', copy(PHOTO, 'faces/images/00003.bmp'), PHOTO_IN, 'same name')
+one('two photos of a name', copy(PHOTO, 'faces/images/00003.bmp'), PHOTO_IN, 'another photo has its name')
 one('a photo of 30000 x 30000', write(PHOTO, png(30000, 30000)), PHOTO_IN, 'make it smaller')
 one('a photo that is a folder', both(remove(PHOTO), lambda: Path(PHOTO).mkdir()), PHOTO_IN, 'is a folder')
 one('a photo that is a link to nowhere', both(remove(PHOTO), lambda: os.symlink('gone', PHOTO)), PHOTO_IN, 'no such file')
@@ -483,7 +483,7 @@ convert('less than no workers', nothing, 'workers', words='--workers -2')
 convert('ids of another kind', nothing, 'ids is one of', words='--ids cityscapes')
 convert('a scheme that nobody knows', nothing, 'noses', words='--scheme noses')
 for name, content, says in [
-    ('no JSON', '{', 'is not JSON'), ('a list', [1], 'holds a list'), ('no classes', {'name': 's'}, 'classes'),
+    ('no JSON', '{', 'is not JSON'), ('a list', [1], 'got a list'), ('no classes', {'name': 's'}, 'classes'),
     ('one class', {'name': 's', 'classes': ['background']}, '2 to'), ('no background', {'name': 's', 'classes': ['a', 'b']}, 'background'),
     ('a class twice', {'name': 's', 'classes': ['background', 'a', 'a']}, 'twice'),
     ('300 classes', {'name': 's', 'classes': ['background', *map(str, range(299))]}, '2 to'),

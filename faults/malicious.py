@@ -9,7 +9,7 @@ import io, pickle, shutil, sys, zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from common import MODEL, TINY, Table, command, make_material, moved_to, workplace
+from common import MODEL, TINY, Table, command, make_material, workplace
 
 import numpy as np
 
