@@ -469,8 +469,8 @@ def _experiment(args):
     if not (args.name and args.data): raise ValueError(
         f'name an experiment and --data PACKED; {NAME} experiment --list shows what there is')
     choices = dict(size=args.size, epochs=args.epochs, precision=args.precision)
-    for _ in run_experiment(args.name, args.data, args.seeds, args.missing, args.encoder, args.report_masks,
-                            args.results, device=args.device, **choices): pass
+    for _ in run_experiment(args.name, args.data, args.seeds, args.missing, encoder=args.encoder, results=args.results,
+                            report_masks=args.report_masks, device=args.device, **choices): pass
     print(markdown(EXPERIMENTS[args.name], read_runs(args.results)))
 
 # %% ../nbs/52_cli.ipynb #3399e214
