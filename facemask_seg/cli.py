@@ -494,6 +494,21 @@ def _add_experiment(commands):
     p.add_argument('--results', metavar='DIR', default='results', help='runs go to DIR/runs (default: %(default)s)')
     _add_device(p)
 
+# %% ../nbs/52_cli.ipynb #export-02
+def _export(args):
+    "Write a model as ONNX."
+    from facemask_seg.deploy import export_onnx
+    try: path = export_onnx(args.dest, _weights(args), args.scheme)
+    except ImportError as e: raise ValueError(str(e)) from None
+    print(f'{path}: {path.stat().st_size / 2**20:.1f} MiB; photos (uint8) in, probabilities out, any size')
+
+def _add_export(commands):
+    "The `export` sub-command."
+    p = _add(commands, 'export', _export, 'write a trained model as ONNX, for programs without PyTorch',
+        'face.onnx --scheme face', 'mine.onnx --weights runs/mine')
+    p.add_argument('dest', metavar='MODEL.onnx', help='the file to write; one that is there is replaced')
+    _add_weights(p)
+
 # %% ../nbs/52_cli.ipynb #7c036cfc
 def make_parser()->argparse.ArgumentParser:
     "The parser of the whole command; without a sub-command it prints its help."
@@ -504,7 +519,8 @@ def make_parser()->argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=f'{NAME} {__version__}')
     parser.set_defaults(run=lambda args: parser.print_help())
     commands = parser.add_subparsers(title='commands', metavar='COMMAND')
-    for add in _add_convert, _add_train, _add_evaluate, _add_predict, _add_demo, _add_experiment: add(commands)
+    adds = _add_convert, _add_train, _add_evaluate, _add_predict, _add_demo, _add_experiment, _add_export
+    for add in adds: add(commands)
     return parser
 
 # %% ../nbs/52_cli.ipynb #cf88935c

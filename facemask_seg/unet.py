@@ -274,5 +274,5 @@ def fold(
                 setattr(module, name, fold_batch_norm(conv, bn))
                 setattr(module, after, nn.Identity())
     for decoder in [m for m in model.modules() if isinstance(m, Decoder)]:
-        decoder.blocks = nn.ModuleList(map(FoldedBlock, decoder.blocks)) # type: ignore
+        decoder.blocks = nn.ModuleList(FoldedBlock(b) if isinstance(b, DecoderBlock) else b for b in decoder.blocks)
     return model.requires_grad_(False)
