@@ -463,29 +463,33 @@ def _list_experiments(runs):
         for recipe in experiment.recipes: print(f'  {recipe:<28}{done[recipe] or "not"} run')
 
 def _experiment(args):
-    "Make the runs of an experiment, then show its table; or list what there is."
-    from facemask_seg.experiments import EXPERIMENTS, markdown, read_runs, run_experiment
+    "Make the runs of an experiment, then show its table; or list what there is, or the leaderboard."
+    from facemask_seg.experiments import EXPERIMENTS, leaderboard, markdown, read_runs, run_experiment
+    stored = args.results if Path(args.results).is_dir() else None   # None: the course's own
+    if args.leaderboard: return print(leaderboard(read_runs(stored)))
     if args.list: return _list_experiments(read_runs(args.results))
     if not (args.name and args.data): raise ValueError(
         f'name an experiment and --data PACKED; {NAME} experiment --list shows what there is')
     choices = dict(size=args.size, epochs=args.epochs, precision=args.precision)
-    for _ in run_experiment(args.name, args.data, args.seeds, args.missing, encoder=args.encoder, results=args.results,
-                            report_masks=args.report_masks, device=args.device, **choices): pass
+    for _ in run_experiment(args.name, args.data, args.seeds, args.missing, args.encoder, args.start, args.report_masks,
+                            args.results, device=args.device, **choices): pass
     print(markdown(EXPERIMENTS[args.name], read_runs(args.results)))
 
 # %% ../nbs/52_cli.ipynb #3399e214
 def _add_experiment(commands):
     "The `experiment` sub-command."
     p = _add(commands, 'experiment', _experiment, "make the runs of one of the course's experiments, or list them",
-        '--list', 'four_classes --data packed --seeds 3 --missing',
+        '--list', '--leaderboard', 'four_classes --data packed --seeds 3 --missing',
         'unfreezing --data packed --encoder runs/rest-of-face',
         'autopsy --data packed --report-masks packed-original --epochs 2')
     p.add_argument('name', metavar='NAME', nargs='?', help='which one')
     p.add_argument('--list', action='store_true', help='show all experiments and how many runs of each are stored')
+    p.add_argument('--leaderboard', action='store_true', help='show all stored runs in one table, and peers')
     p.add_argument('--data', metavar='PACKED', help=f'folder made by {NAME} convert')
     p.add_argument('--report-masks', metavar='PACKED',
         help=f'for autopsy and all_but_one: the same photos, made by {NAME} convert --original')
     p.add_argument('--encoder', metavar='RUN', help="run folder or weights file in the place of ImageNet's weights")
+    p.add_argument('--start', metavar='RUN', help='run to go on from, for small_first and drawn_first')
     p.add_argument('--seeds', type=int, default=1, help='how many seeds, counted from 0 (default: %(default)s)')
     p.add_argument('--size', type=int, help='side of the squares in pixels')
     p.add_argument('--epochs', type=int, help='passes over the training split')

@@ -8,7 +8,8 @@ __all__ = ['METRICS', 'BASELINE', 'PRETRAINED', 'ONE_CLASS', 'COMMON', 'MENDED',
            'run_recipe', 'learn_blind', 'blind_address', 'run_blind', 'run_experiment', 'results_folder', 'read_runs',
            'fits', 'runs_of', 'paired', 'protocols', 'protocol_with', 'seed_noise', 'verdict', 'check_pairs',
            'seed_part', 'compare', 'mean_of', 'summarize', 'versus', 'signed', 'in_words', 'answers', 'heading',
-           'control', 'table', 'markdown', 'draw_forest', 'train_small']
+           'control', 'table', 'told', 'markdown', 'draw_forest', 'on_validation', 'board', 'shipped_line',
+           'read_peers', 'leaderboard', 'draw_climb', 'hardest', 'fits_better_swapped', 'looks_swapped', 'train_small']
 
 # %% ../nbs/41_experiments.ipynb #05a789a8
 import hashlib
@@ -26,9 +27,9 @@ from torch import nn
 
 import facemask_seg
 from .data import FaceDataset, batches, split
-from .files import FolderBusy, lock, write_json
+from .files import FolderBusy, lock, read_json, write_json
 from .images import IMAGENET, Stats
-from .labels import EYES_LIPS, FACE, FOREGROUND, Picture
+from .labels import EYES_LIPS, FACE, FOREGROUND, Picture, Scheme
 from .loop import evaluate, forward, pick_device, pick_precision, predict_probabilities, train_one_epoch
 from .metrics import ConfusionMatrix, by_photo, foreground_iou, photo_record, report
 from .optimizers import lr_factor
@@ -36,7 +37,7 @@ from .original import ORIGINAL, OriginalRecipe, best_threshold, train_original
 from .packed import Packed
 from .predict import Segmenter
 from .train import DEFAULT, Recipe, device_name, fit, make_splits
-from .weights import weights_path
+from .weights import read_meta, weights_path
 
 # %% ../nbs/41_experiments.ipynb #13e0ba13
 METRICS = {'miou': 'mIoU', 'foreground_iou': 'foreground IoU'} # What runs are compared by, and its name for people
@@ -135,8 +136,8 @@ IDEAS = {
         'one_class': ONE_CLASS}),
     'losses': Experiment('Which loss teaches four classes?', 'miou', {
         'baseline': BASELINE,
-        'cross_entropy': replace(BASELINE, loss='cross_entropy'),
-        'dice': replace(BASELINE, loss='dice')}),
+        'four_class_cross_entropy': replace(BASELINE, loss='cross_entropy'),
+        'four_class_dice': replace(BASELINE, loss='dice')}),
 }
 
 # %% ../nbs/41_experiments.ipynb #beyond-01
@@ -157,7 +158,8 @@ BEYOND = {
     'optimizer': Experiment("AdamW with one cycle, or the report's SGD at a constant rate?", 'miou', {
         'baseline': BASELINE,
         'adamw_constant': replace(BASELINE, schedule='constant'),
-        'report_sgd': replace(BASELINE, optimizer='sgd', schedule='constant', lr=3e-3, momentum=.8, weight_decay=3e-4)}),
+        'report_sgd': replace(BASELINE, optimizer='sgd', schedule='constant', lr=3e-3, momentum=.8,
+                              weight_decay=3e-4)}),
     'richer_labels': Experiment('Do nineteen classes teach eyes and lips better than four?', 'miou', {
         'baseline': BASELINE,
         'nineteen': replace(BASELINE, scheme=FACE)}),
@@ -404,9 +406,10 @@ def read_runs(
 
 # %% ../nbs/41_experiments.ipynb #2affd10b
 def protocol_of(run:dict)->Protocol:
-    "The protocol of a stored run."
+    "The protocol of a stored run; an early control did not note its precision."
     data, device = run['data']['fingerprint'][:8], one_word(run['device'])
-    return Protocol(run['size'], epochs_of(run['recipe']), run['precision'], device, data, run['encoder'])
+    precision = run.get('precision', 'fp32')
+    return Protocol(run['size'], epochs_of(run['recipe']), precision, device, data, run['encoder'])
 
 # %% ../nbs/41_experiments.ipynb #408c073f
 def fits(run:dict, protocol:Protocol)->bool:
@@ -500,12 +503,12 @@ def seed_table(
     runs:list[dict], # Of one protocol
     metric:str,      # 'miou' or 'foreground_iou'
 )->dict[tuple, np.ndarray]: # By `recipe_of`; a value for each of `SEEDS`
-    "A metric by recipe and seed, only of recipes that have it for all `SEEDS`; what is one run to the last bit, once."
+    "A metric by recipe and seed, only of recipes that have it for all `SEEDS`."
     shared = [r for r in runs if metric != 'miou' or len(r['iou']) > 1]
     values = {(recipe_of(r), r['seed']): r[metric] or 0. for r in shared}
     names = dict.fromkeys(recipe_of(r) for r in shared)
-    lines = {name: tuple(values[name, s] for s in SEEDS) for name in names if all((name, s) in values for s in SEEDS)}
-    return {name: np.array(line) for line, name in {line: name for name, line in lines.items()}.items()}
+    whole = [name for name in names if all((name, s) in values for s in SEEDS)]
+    return {name: np.array([values[name, s] for s in SEEDS]) for name in whole}
 
 # %% ../nbs/41_experiments.ipynb #noise-01
 class Noise(NamedTuple):
@@ -526,12 +529,14 @@ def wild(
 
 def table_noise(table:dict[tuple, np.ndarray])->Noise|None:
     "Fisher's residual of the recipes that are alike; None for fewer than two of them."
-    apart = wild(table)
-    lines = [line for name, line in table.items() if name not in apart]
+    once = {tuple(line): name for name, line in table.items()}          # one run under two names is one line
+    odd = {tuple(table[name]) for name in wild({name: table[name] for name in once.values()})}
+    lines = [line for line in once if line not in odd]
     if len(lines) < 2: return None
-    x = np.stack(lines)
+    x = np.array(lines)
     left = x - x.mean(1, keepdims=True) - x.mean(0) + x.mean()
     df = (len(x) - 1) * (x.shape[1] - 1)
+    apart = frozenset(name for name, line in table.items() if tuple(line) in odd)
     return Noise(float(((left**2).sum() / df)**.5), df, apart)
 
 # %% ../nbs/41_experiments.ipynb #fe9243b4
@@ -673,7 +678,8 @@ def heading(
     if not found: return 'not run yet'
     first, encoders = found[0], sorted({r['encoder'] for r in found if r['encoder']})
     return ', '.join([f"{first['size']} px", f"{first['recipe']['epochs']} epochs", first['precision'], first['device'],
-                      f"{first['data']['split']['train']:,} training photos", f"{first['n']} test photos",
+                      f"{first['data']['split']['train']:,} training photos",
+                      f"{first['n']} {first.get('judged', 'test')} photos",
                       *(f'encoder {e}' for e in encoders)])
 
 def control(
@@ -724,6 +730,11 @@ def table(
     rows = ['| ' + ' | '.join(head) + ' |', '|---' * len(head) + '|', *body]
     return f'{heading(experiment, runs, protocol)}\n\n' + '\n'.join(rows) + _smallest(lines)
 
+def told(experiment:Experiment, runs:list[dict])->list[Protocol]:
+    "The `protocols` under which there is something to compare; all of them where there is none."
+    found = protocols(experiment, runs)
+    return [p for p in found if len(runs_of(experiment, runs, p)) > 1] or found
+
 def markdown(
     experiment:Experiment,
     runs:list[dict], # From `read_runs`
@@ -734,16 +745,9 @@ def markdown(
     return '\n\n'.join(table(experiment, runs, p) for p in several) or 'not run yet'
 
 # %% ../nbs/41_experiments.ipynb #501a6f8b
-def draw_forest(
-    experiment:Experiment,
-    runs:list[dict],             # From `read_runs`
-    protocol:Protocol|None=None, # None: the first of `protocols`
-)->Picture:
-    "The paired difference of each recipe from the reference, with its 95% interval; a dot for each seed."
+def _forest_panel(ax, experiment, runs, protocol, lines):
+    "The forest of one protocol."
     found = runs_of(experiment, runs, protocol)
-    lines = [line for line in summarize(experiment, runs, protocol) if 'half' in line]
-    fig = Picture(7, 1 + .3 * len(lines))
-    ax = fig.subplots()
     ax.axvspan(-EQUAL, EQUAL, color='#e3e7eb')
     ax.axvline(0, color='#6b7785', ls='--', lw=1)
     for y, line in enumerate(lines):
@@ -751,11 +755,161 @@ def draw_forest(
         ax.plot(each, [y + .22] * len(each), 'o', ms=4, color='#56b4e9')
         ax.plot([line['low'], line['high']], [y, y], color='#004c7a', lw=2)
         ax.plot(line['difference'], y, 'D', color='#004c7a', ms=5)
-    labels = [f"{line['run']} ({line['verdict']})" for line in lines]
+    labels = [f"{line['run']} ({'one run' if line['same'] else line['verdict']})" for line in lines]
     ax.set(yticks=range(len(lines)), yticklabels=labels, ylim=(len(lines) - .4, -.6))
-    ax.set_xlabel(f'{METRICS[experiment.metric]} less that of {experiment.reference}, test', fontsize=9)
     ax.set_title(heading(experiment, runs, protocol), fontsize=8)
+
+def draw_forest(
+    experiment:Experiment,
+    runs:list[dict],             # From `read_runs`
+    protocol:Protocol|None=None, # None: a panel for each that `markdown` has a table for
+)->Picture:
+    "The paired difference of each recipe from the reference, with its 95% interval; a dot for each seed."
+    wanted = [protocol] if protocol else told(experiment, runs)
+    panels = {p: [line for line in summarize(experiment, runs, p) if 'half' in line] for p in wanted}
+    panels = {p: lines for p, lines in panels.items() if lines}
+    heights = [1 + .3 * len(lines) for lines in panels.values()]
+    fig = Picture(7, .3 + sum(heights or [1]))
+    axes = fig.subplots(max(1, len(panels)), 1, squeeze=False, height_ratios=heights or [1])[:, 0]
+    for ax, (p, lines) in zip(axes, panels.items()): _forest_panel(ax, experiment, runs, p, lines)
+    judged = runs[0].get('judged', 'test') if runs else 'test'
+    axes[-1].set_xlabel(f'{METRICS[experiment.metric]} less that of {experiment.reference}, {judged}', fontsize=9)
+    if not panels: axes[0].set(title='not run yet', yticks=[])
     return fig
+
+# %% ../nbs/41_experiments.ipynb #valid-01
+def on_validation(
+    runs:list[dict], # From `read_runs`
+)->list[dict]:       # Only runs that noted the validation split photo by photo
+    "The same runs, judged by the validation split."
+    noted = [r for r in runs if 'by_photo' in r.get('valid', {})]
+    top = 'miou', 'iou', 'f1', 'foreground_iou', 'n'
+    return [{k: v for k, v in r.items() if k != 'best_threshold'}
+            | {'test': r['valid'], 'judged': 'validation'} | {k: r['valid'][k] for k in top} for r in noted]
+
+# %% ../nbs/41_experiments.ipynb #board-01
+def board(
+    runs:list[dict], # From `read_runs`
+)->list[dict]:       # By foreground IoU, the best first
+    "A line for each recipe and protocol: means over its seeds."
+    groups = {}
+    for r in runs: groups.setdefault((r['run'], protocol_of(r)), []).append(r)
+    lines = []
+    for (name, protocol), mine in groups.items():
+        best = [r['best_threshold']['foreground_iou'] for r in mine if 'best_threshold' in r]
+        line = {k: mean_of(r[k] for r in mine) for k in ('miou', 'foreground_iou')}
+        line['miou'] = line['miou'] if len(mine[0]['iou']) > 1 else None
+        scores, seconds = ([r[k] for r in mine if k in r] for k in ('original_score', 'seconds'))
+        lines.append(dict(run=name, protocol=protocol, seeds=len(mine), best=mean_of(best), score=mean_of(scores),
+                          seconds=mean_of(seconds)) | line)
+    return sorted(lines, key=lambda line: -line['foreground_iou'])
+
+# %% ../nbs/41_experiments.ipynb #board-04
+def shipped_line()->dict|None:
+    "What the file of the model that ships says of itself: 'miou', 'foreground_iou', 'n', 'size'; None without a model."
+    try: meta = read_meta(None)
+    except FileNotFoundError: return None
+    found = meta.card.get('metrics', {}).get(EYES_LIPS.name)
+    return found and {k: found[k] for k in ('miou', 'iou', 'foreground_iou', 'n')} | {'size': meta.size}
+
+def read_peers(results:str|Path|None=None)->list[dict]: # None: that of the course
+    "Networks and methods of others: 'name', 'left_eye', 'right_eye', 'lips', 'miou', 'kind', 'source'."
+    path = (Path(results) if results else results_folder())/'peers.json'
+    return read_json(path)['peers'] if path.exists() else []
+
+def _rows(head, lines):
+    "A Markdown table."
+    return '\n'.join('| ' + ' | '.join(map(str, cells)) + ' |' for cells in [head, ['---'] * len(head), *lines])
+
+def _board_cells(line):
+    "A line of `board` as cells."
+    p, seconds = line['protocol'], '-' if line['seconds'] is None else f"{line['seconds']:,.0f}"
+    name = '*never looking*' if line['run'] == 'blind' else line['run']
+    return [name, f'{p.size} px', p.epochs, p.precision, line['seeds'],
+            *(_number(line[k]) for k in ('miou', 'foreground_iou', 'best', 'score')), seconds]
+
+def leaderboard(
+    runs:list[dict],             # From `read_runs`
+    peers:list[dict]|None=None,  # From `read_peers`; None: those of the course
+)->str:
+    "All stored runs, the model that ships and others' models, as Markdown tables."
+    head = ['run', 'size', 'epochs', 'bits', 'seeds', 'mIoU', 'foreground IoU at 0.5', 'at its best threshold',
+            'original score', 'seconds']
+    parts, ours = [_rows(head, map(_board_cells, board(runs)))], shipped_line()
+    if ours: parts.append(f"The model that ships, by its own file: mIoU {ours['miou']:.3f}, foreground IoU "
+                          f"{ours['foreground_iou']:.3f} on {ours['n']} unseen faces at {ours['size']} px.")
+    names = 'name', 'left_eye', 'right_eye', 'lips', 'miou', 'kind', 'source'
+    others = [[p.get(k, '-') for k in names] for p in (read_peers() if peers is None else peers)]
+    if others: parts.append(_rows([n.replace('_', ' ') for n in names], others))
+    return '\n\n'.join(parts)
+
+# %% ../nbs/41_experiments.ipynb #board-08
+def _climb_line(ax, line, color):
+    "One line of `board`: a dot at 0.5, a ring at the best threshold, a stroke between them."
+    x, y, best = line['seconds'], line['foreground_iou'], line['best']
+    if best is not None:
+        ax.plot([x, x], [y, best], color=color, lw=1, alpha=.5)
+        ax.plot(x, best, 'o', ms=5, mfc='white', color=color)
+    ax.plot(x, y, 'o', ms=5, color=color)
+
+def draw_climb(
+    runs:list[dict],       # From `read_runs`
+    names:dict[str, str]={}, # Recipes to name, and what to call them: the best line of each is labelled
+)->Picture:
+    "Foreground IoU against seconds of training, all stored runs; 0.2248 is annotated, it is no IoU."
+    lines = [line for line in board(runs) if line['seconds']]
+    fig = Picture(7.5, 4)
+    ax = fig.subplots()
+    sizes, colors = sorted({l['protocol'].size for l in lines}), ('#9aa5b1', '#0072b2', '#d55e00', '#009e73') * 3
+    for size, color in zip(sizes, colors):
+        for line in lines:
+            if line['protocol'].size == size: _climb_line(ax, line, color)
+        ax.plot([], [], 'o', color=color, label=f'{size} px')
+    for name, words in names.items():
+        line = next((l for l in lines if l['run'] == name), None)
+        if line is None: continue
+        ax.annotate(words, (line['seconds'], line['foreground_iou']), (6, -3), textcoords='offset points', fontsize=7)
+    blind, ours = [r['foreground_iou'] for r in runs if r['run'] == 'blind'], shipped_line()
+    levels = {'never looking': mean_of(blind), 'the model that ships': ours and ours['foreground_iou'],
+              "0.2248, the report's score (no IoU)": .2248}
+    for (words, y), style in zip(levels.items(), ('--', '-', ':')):
+        if y is None: continue
+        ax.axhline(y, color='#6b7785', ls=style, lw=1)
+        ax.text(0, y, f' {words}', transform=ax.get_yaxis_transform(), va='bottom', fontsize=7)
+    ax.set(xscale='log', xlabel='seconds of training', ylabel='foreground IoU, test', ylim=(0, 1))
+    if lines: ax.legend(frameon=False, fontsize=8, loc='upper left', bbox_to_anchor=(1, 1))
+    return fig
+
+# %% ../nbs/41_experiments.ipynb #hard-01
+def hardest(
+    runs:list[dict], # Of the same test photos
+    n:int=5,
+)->list[tuple[int, float]]: # Place in the test split, and the mean foreground IoU
+    "The test photos that runs find hardest, the hardest first."
+    if not runs: return []
+    mean = np.mean([r['test']['by_photo']['foreground_iou'] for r in runs], 0)
+    return [(int(i), float(mean[i])) for i in mean.argsort(kind='stable')[:n]]
+
+# %% ../nbs/41_experiments.ipynb #hard-04
+def fits_better_swapped(
+    mask:np.ndarray,       # The label, class ids
+    prediction:np.ndarray, # A network's, of the same shape
+    scheme:Scheme=EYES_LIPS, # With pairs of left and right
+)->bool:
+    "Whether left and right parts of a label have more pixels in common with a prediction after trading places."
+    table = np.arange(256)
+    table[:scheme.n_classes] = scheme.flip_lookup()
+    def shared(ids): return sum(((ids == c) & (prediction == c)).sum() for pair in scheme.pairs for c in pair)
+    return bool(shared(table[mask]) > shared(mask))
+
+def looks_swapped(
+    mask:np.ndarray,       # The label, class ids
+    scheme:Scheme=EYES_LIPS, # With pairs (left, right)
+)->bool:
+    "Whether a left part lies to the left of its right part in the photo; the subject's left is on the photo's right."
+    def middle(c): return np.nonzero(mask == c)[1].mean()
+    there = [pair for pair in scheme.pairs if all((mask == c).any() for c in pair)]
+    return any(middle(left) < middle(right) for left, right in there)
 
 # %% ../nbs/41_experiments.ipynb #686dcdc1
 def train_small(
