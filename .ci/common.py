@@ -34,6 +34,11 @@ def title(path: Path) -> str:
     return ' '.join(filter(None, [number(path), 'Solutions:' if path.parent.name == 'solutions' else '', words]))
 
 
+def page_of(path: Path) -> str:
+    "The page of the site that a notebook becomes, without an ending: nbdev's name, which has no number, so that links stay when chapters move."
+    return (path.relative_to(NBS).parent/re.sub(r'^\d+_', '', path.stem)).as_posix()
+
+
 class Node(dict):
     "A part of a notebook: its keys as attributes, lists of lines joined."
     __getattr__ = dict.__getitem__

@@ -8,17 +8,12 @@ import yaml
 from nbdev import quarto
 
 import readme, reference
-from common import NBS, ROOT, cfg, notebooks, number, read, title, tool
+from common import NBS, ROOT, cfg, notebooks, number, page_of, read, title, tool
 
 os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 os.environ.update(OMP_NUM_THREADS='1', TQDM_DISABLE='1')
 SITE = f'{cfg["doc_host"]}{cfg["doc_baseurl"]}/'
-
-
-def page_of(path: Path) -> str:
-    "The page that a notebook becomes, without an ending: nbdev's name, which has no number, so that links stay when chapters move."
-    return (path.relative_to(NBS).parent/re.sub(r'^\d+_', '', path.stem)).as_posix()
 
 
 PLACES = set()    # `page.html#name` of every entry
