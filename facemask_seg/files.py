@@ -9,7 +9,7 @@ __all__ = ['CANNOT', 'FULL', 'TEMPORARY', 'LOCK', 'atomic', 'FolderBusy', 'lock'
 # %% ../nbs/13_files.ipynb #ba113a38
 import errno, json, os, re, secrets, shutil, stat, sys, time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
@@ -183,7 +183,7 @@ def in_order(
     f:Callable,            # What to do with each item
     items:Iterable,
     workers:int|None=None, # Threads beside this one; 0: none, this one does it; None: one per core
-)->Iterator:
+)->Generator:
     "`f` of each item, in order, worked out by threads that run at most a few items ahead."
     workers = cores() if workers is None else workers
     if workers < 0: raise ValueError(f'workers must be 0 or more, got {workers}')
