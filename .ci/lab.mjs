@@ -1,4 +1,4 @@
-// Drives the widgets chapter in Chromium; .ci/lab.py starts the server and says where everything is.
+// Drives the widgets chapter, and one chapter that uses a widget, in Chromium; .ci/lab.py starts the server and says where everything is.
 import { createRequire } from 'node:module';
 const { chromium } = createRequire(process.env.MODULES + '/')('playwright-core');
 const { LAB_PORT, LAB_TOKEN, CHROMIUM, SHOTS, PHOTO } = process.env;
@@ -11,19 +11,21 @@ const page = await browser.newPage({ viewport: { width: 1280, height: 1000 } });
 page.on('request', r => { const u = new URL(r.url()); if (u.protocol.startsWith('http') && u.hostname !== '127.0.0.1') outside.add(u.origin + u.pathname); });
 page.on('pageerror', e => say(false, 'page error', String(e)));
 
-await page.goto(`http://127.0.0.1:${LAB_PORT}/lab/tree/widgets.ipynb?token=${LAB_TOKEN}&reset`, { waitUntil: 'domcontentloaded' });
-await page.waitForSelector('.jp-Notebook .jp-Cell', { timeout: 120000 });
-const select = page.locator('.jp-Dialog button:has-text("Select")'); // the kernel, asked for or not
-await select.waitFor({ timeout: 15000 }).then(() => select.click()).catch(() => {});
-await page.waitForSelector('#jp-main-statusbar >> text=/Idle/', { timeout: 120000 });
-await page.click('li.lm-MenuBar-item:has-text("Run")');
-await page.click('li.lm-Menu-item[data-command="runmenu:run-all"]');
-await page.waitForTimeout(3000);
-await page.waitForFunction(() => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle', null, { timeout: 400000 });
-say(true, 'all cells ran');
+async function open(name) { // and run all its cells
+  await page.goto(`http://127.0.0.1:${LAB_PORT}/lab/tree/${name}.ipynb?token=${LAB_TOKEN}&reset`, { waitUntil: 'domcontentloaded' });
+  await page.waitForSelector('.jp-Notebook .jp-Cell', { timeout: 120000 });
+  const select = page.locator('.jp-Dialog button:has-text("Select")'); // the kernel, asked for or not
+  await select.waitFor({ timeout: 15000 }).then(() => select.click()).catch(() => {});
+  await page.waitForSelector('#jp-main-statusbar >> text=/Idle/', { timeout: 120000 });
+  await page.click('li.lm-MenuBar-item:has-text("Run")');
+  await page.click('li.lm-Menu-item[data-command="runmenu:run-all"]');
+  await page.waitForTimeout(3000);
+  await page.waitForFunction(() => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle', null, { timeout: 400000 });
+  say(true, `all cells of ${name} ran`);
+}
 
-const panel = page.locator('.jp-WindowedPanel-outer').first();
 async function find(code) { // JupyterLab keeps only the cells near the screen: scroll until it is there
+  const panel = page.locator('.jp-WindowedPanel-outer').first();
   await panel.evaluate(e => e.scrollTo(0, 0));
   for (let i = 0; i < 300; i++) {
     await page.waitForTimeout(150);
@@ -38,17 +40,26 @@ const picture = cell => cell.locator('img.widget-image').first().evaluate(async 
 const sentence = cell => cell.locator('.widget-html-content').last().innerText();
 async function until(condition) { for (let i = 0; i < 100; i++) { if (await condition()) return true; await page.waitForTimeout(200); } return false; }
 
-for (const [code, label] of [['browser = browse(', 'photo'], ['thresholds = explore_threshold(', 'threshold'], ['painting = explore_loss(', 'painted background'],
-    ['stepping = explore_convolution(', 'step'], ['schedules = explore_schedule(', 'warm-up']]) {
-  const cell = await find(code);
-  await cell.locator('img.widget-image').first().waitFor({ timeout: 60000 });
+async function move(code, label) { // one step with the arrow key: picture and sentence follow
+  let cell = await find(code);
+  for (let i = 0; i < 6; i++) { // pictures that arrive above push it off the screen
+    if (await cell.locator('img.widget-image').first().waitFor({ timeout: 10000 }).then(() => true, () => false)) break;
+    cell = await find(code);
+  }
   const before = await picture(cell), said = await sentence(cell);
   await cell.locator('.widget-hslider', { hasText: label }).first().locator('.noUi-handle').focus();
   await page.keyboard.press('ArrowRight');
   const ok = await until(async () => await picture(cell) !== before && await sentence(cell) !== said);
   say(ok, code, `${label}: "${said}" -> "${await sentence(cell)}"`);
-  await cell.screenshot({ path: `${SHOTS}/${code.split(' ')[0]}.png` });
+  await cell.screenshot({ path: `${SHOTS}/${code.split(/[ (]/)[0]}.png` });
 }
+
+await open('metrics');
+await move('explore_threshold(photos[0]', 'threshold');
+
+await open('widgets');
+for (const [code, label] of [['browser = browse(', 'photo'], ['thresholds = explore_threshold(', 'threshold'], ['painting = explore_loss(', 'painted background'],
+    ['stepping = explore_convolution(', 'step'], ['schedules = explore_schedule(', 'warm-up'], ['leaders = explore_leaderboard(', 'seeds']]) await move(code, label);
 
 const first = await find('browser = browse('), shown = await picture(first);
 await first.locator('input[type=checkbox]').first().focus();

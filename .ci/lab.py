@@ -1,4 +1,5 @@
-"""The widgets chapter in a real browser: run all cells in JupyterLab, move sliders by keyboard, upload files; nothing may be asked of the outside.
+"""The widgets chapter, and one that uses a widget, in a real browser: run all cells in JupyterLab, move sliders by keyboard, upload files;
+nothing may be asked of the outside.
 
 python .ci/lab.py [FOLDER_FOR_SCREENSHOTS]    needs node, chromium, and playwright-core, which `make test` installs
 """
@@ -8,6 +9,9 @@ from pathlib import Path
 import nbformat
 
 from common import CHROMIUM, NBS, ROOT, cfg, modules, no_browser
+
+CHAPTERS = {'17_metrics': 'metrics', '51_widgets': 'widgets'}
+
 
 def free_port() -> int:
     "A port that nobody listens on now."
@@ -53,7 +57,7 @@ def main() -> int:
         folder = Path(folder)
         (folder/'work').mkdir()
         shutil.copytree(NBS/'images', folder/'work/images')
-        without_outputs(NBS/'51_widgets.ipynb', folder/'work/widgets.ipynb')
+        for chapter, name in CHAPTERS.items(): without_outputs(NBS/f'{chapter}.ipynb', folder/f'work/{name}.ipynb')
         env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'LAB_PORT': str(free_port()), 'LAB_TOKEN': secrets.token_hex(),
                'CHROMIUM': CHROMIUM, 'MODULES': str(modules()), 'SHOTS': str(shots), 'PHOTO': str(next((ROOT/cfg['lib_path']).rglob('*.jpg'), ''))}
         server = start(folder, env)

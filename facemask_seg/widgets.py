@@ -530,7 +530,8 @@ def explore_leaderboard(
     def draw(protocol, metric, seeds):
         metric = next(key for key, name in METRICS.items() if name == metric)
         scores = ranked(groups[protocol], metric, seeds)
-        if not scores: return None, f'no recipe of {protocol} has {_count(range(seeds), "run")} with a {METRICS[metric]}'
+        if not scores:
+            return None, f'no recipe of {protocol} has {_count(range(seeds), "run")} with a {METRICS[metric]}'
         best, each = next(iter(scores.items()))
         said = f"{_count(scores, 'recipe')}, {_count(sum(scores.values(), []), 'run')}; the highest mean is {best}'s"
         control = blind.get(protocol[-8:]) if metric == 'foreground_iou' else None

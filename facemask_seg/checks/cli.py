@@ -13,13 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-# %% ../../nbs/solutions/52_cli.ipynb #34104516
-def _run(complaint, f):
-    "Print what `complaint(f)` finds wrong with an attempt, or that it is right."
-    try: said = complaint(f)
-    except Exception as e: said = f'your function raises {type(e).__name__}: {e}'
-    print(f'Not yet: {said}' if said else 'Right.')
-    return None if said else True
+from .core import judge
 
 # %% ../../nbs/solutions/52_cli.ipynb #04be8898
 def _words_complaint(f):
@@ -40,7 +34,7 @@ def check_words(
     f:Callable, # An attempt at `words`
 )->bool|None:   # True if it is right
     "Says what is wrong with an attempt at `words`, or that it is right."
-    return _run(_words_complaint, f)
+    return judge(_words_complaint, f)
 
 # %% ../../nbs/solutions/52_cli.ipynb #d325c0de
 FAILURES = {'missing': FileNotFoundError('missing: no such file'), 'broken': ValueError('broken: not a photo'),
@@ -91,7 +85,7 @@ def check_keep_going(
     f:Callable, # An attempt at `keep_going`
 )->bool|None:   # True if it is right
     "Says what is wrong with an attempt at `keep_going`, or that it is right."
-    return _run(lambda f: _goes_on(f) or _says(f) or _lets_through(f), f)
+    return judge(lambda f: _goes_on(f) or _says(f) or _lets_through(f), f)
 
 # %% ../../nbs/solutions/52_cli.ipynb #97079262
 def _spread_complaint(f):
@@ -114,4 +108,4 @@ def check_spread(
     f:Callable, # An attempt at `spread`
 )->bool|None:   # True if it is right
     "Says what is wrong with an attempt at `spread`, or that it is right."
-    return _run(_spread_complaint, f)
+    return judge(_spread_complaint, f)

@@ -9,21 +9,10 @@ __all__ = ['check_paint', 'check_pairs', 'check_shares']
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-# %% ../../nbs/solutions/15_convert.ipynb #26ca3cf8
-def _try(f, *args)->tuple[Any, str|None]:
-    "What `f` gives, and a sentence about what went wrong, if anything."
-    try: got = f(*args)
-    except Exception as e: return None, f'your function stopped with {type(e).__name__}: {e}'
-    return got, 'your function returns nothing.' if got is None else None
-
-def _report(hint):
-    "Print the hint, or that all is right."
-    print(f'Not yet: {hint}' if hint else 'Right.')
-    return None if hint else True
+from .core import answer, verdict
 
 # %% ../../nbs/solutions/15_convert.ipynb #7c5bad74
 def _face_parts():
@@ -46,10 +35,10 @@ def check_paint(
     "Says what is wrong with an attempt to paint parts, or that it is right."
     parts, right = _face_parts(), np.array([[1, 1, 4, 4, 13, 13, 13, 13]])
     for order in ['skin', 'l_eye', 'hair'], ['hair', 'l_eye', 'skin']:
-        got, hint = _try(f, {name: parts[name].copy() for name in order})
+        got, hint = answer(f, {name: parts[name].copy() for name in order})
         hint = hint or _paint_hint(got, right, order)
-        if hint: return _report(hint)
-    return _report(None)
+        if hint: return verdict(hint)
+    return verdict(None)
 
 # %% ../../nbs/solutions/15_convert.ipynb #317b4c93
 def check_pairs(
@@ -61,15 +50,15 @@ def check_pairs(
              (['a.jpg', 'c.jpg'], ['d.png', 'a.png'], [('a.jpg', 'a.png')], ['c.jpg', 'd.png']),
              (['my.face.jpg'], ['my.png'], [], ['my.face.jpg', 'my.png'])]
     for photos, masks, pairs, rest in cases:
-        got, hint = _try(f, list(photos), list(masks))
+        got, hint = answer(f, list(photos), list(masks))
         if not hint:
             try: found = [tuple(p) for p in got[0]], list(got[1])
             except Exception: found = None
             if found is None: hint = f'expected two lists, pairs and the rest, got {got!r}.'
             elif found != (pairs, rest):
                 hint = f'{photos} and {masks} give {pairs} and the rest {rest}; yours gives {got}.'
-        if hint: return _report(hint)
-    return _report(None)
+        if hint: return verdict(hint)
+    return verdict(None)
 
 # %% ../../nbs/solutions/15_convert.ipynb #a77e5968
 def _true_shares(source, sizes):
@@ -89,13 +78,13 @@ def check_shares(
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder)/'faces'
         write_faces(source, 4, 64)
-        got, hint = _try(f, source, sizes)
-        if hint: return _report(hint)
+        got, hint = answer(f, source, sizes)
+        if hint: return verdict(hint)
         right = _true_shares(source, sizes)
     try: wrong = [s for s in sizes if not abs(float(got[s]) - right[s]) < 1e-5]
-    except Exception: return _report(f'expected a dictionary with the keys {sizes}, got {got!r}.')
-    if not wrong: return _report(None)
+    except Exception: return verdict(f'expected a dictionary with the keys {sizes}, got {got!r}.')
+    if not wrong: return verdict(None)
     if all(abs(float(got[s]) - 100*right[s]) < 1e-3 for s in sizes):
-        return _report('shares are from 0 to 1, not percent.')
+        return verdict('shares are from 0 to 1, not percent.')
     s = wrong[0]
-    return _report(f'at {s} pixels the share should be {right[s]:.5f}, yours is {float(got[s]):.5f}.')
+    return verdict(f'at {s} pixels the share should be {right[s]:.5f}, yours is {float(got[s]):.5f}.')

@@ -7,23 +7,11 @@ __all__ = ['check_flip', 'check_split_people', 'check_leaks']
 
 # %% ../../nbs/solutions/16_data.ipynb #8307f72a
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from .core import attempt, verdict
 from ..data import split
-
-# %% ../../nbs/solutions/16_data.ipynb #16b0c002
-def _say(
-    problem:str|None, # What is wrong, or None
-)->bool:              # Whether nothing is
-    print(f'Not yet: {problem}' if problem else 'Right.')
-    return problem is None
-
-def _run(f, *args)->tuple[Any, str|None]:
-    "What `f` returns, and in words the error that it stopped with, or None."
-    try: return f(*args), None
-    except Exception as e: return None, f'your function stops with {type(e).__name__}: {e}'
 
 # %% ../../nbs/solutions/16_data.ipynb #40ae6c2c
 def _example():
@@ -65,21 +53,21 @@ def _hint(before, given, got):
 # %% ../../nbs/solutions/16_data.ipynb #5af197b4
 def check_flip(
     f:Callable, # Takes photo (H, W, 3) and mask (H, W), returns both mirrored, eyes swapped
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:   # Whether it is right; prints what is wrong
     "Checks the mid-chapter exercise of the data chapter."
     before, given = _example(), _example()
-    got, problem = _run(f, *given)
-    if problem: return _say(problem)
-    if got is None: return _say('your function returns nothing. Return the photo and the mask.')
-    if not isinstance(got, (tuple, list)) or len(got) != 2: return _say('return two things, the photo and the mask.')
-    return _say(_hint(before, given, got))
+    got, problem = attempt(f, *given)
+    if problem: return verdict(problem)
+    if got is None: return verdict('your function returns nothing. Return the photo and the mask.')
+    if not isinstance(got, (tuple, list)) or len(got) != 2: return verdict('return two things, the photo and the mask.')
+    return verdict(_hint(before, given, got))
 
 # %% ../../nbs/solutions/16_data.ipynb #16b0c004
 def _people_hint(got):
     "What is wrong with the two lists for the people d a c a d b, two of them in the test, or None."
     if got is None: return 'your function returns nothing. Return two lists of indices, train and test.'
     if not isinstance(got, (tuple, list)) or len(got) != 2: return 'return two lists of indices, train and test.'
-    lists, problem = _run(lambda: [[int(i) for i in ids] for ids in got])
+    lists, problem = attempt(lambda: [[int(i) for i in ids] for ids in got])
     if problem: return 'return two lists of indices, train and test.'
     train, test = map(sorted, lists)
     if (train, test) == ([0, 1, 3, 4], [2, 5]): return None
@@ -92,10 +80,10 @@ def _people_hint(got):
 
 def check_split_people(
     f:Callable, # `f(people, n_test)`: indices for training and test, nobody in both
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:   # Whether it is right; prints what is wrong
     "Checks the split by people, an exercise of the data chapter."
-    got, problem = _run(f, list('dacadb'), 2)
-    return _say(problem or _people_hint(got))
+    got, problem = attempt(f, list('dacadb'), 2)
+    return verdict(problem or _people_hint(got))
 
 # %% ../../nbs/solutions/16_data.ipynb #16b0c008
 def _leaked(seed):
@@ -108,7 +96,7 @@ def _leaks_hint(leaked, conclusion):
     if not isinstance(leaked, dict) or set(leaked) != {'in order', 'shuffled'} or None in leaked.values():
         return "fill in both counts: np.isin(people[splits['test']], people[splits['train']]).sum()."
     for name, seed in {'in order': None, 'shuffled': 0}.items():
-        value, problem = _run(int, leaked[name])
+        value, problem = attempt(int, leaked[name])
         if problem: return f'the count of {name!r} is no number.'
         if value != _leaked(seed):
             return f"{value} is not the count of {name!r}. The test split has {len(split(400)['test'])} photos."
@@ -118,6 +106,6 @@ def _leaks_hint(leaked, conclusion):
 def check_leaks(
     leaked:dict,    # Counts by 'in order' and 'shuffled'
     conclusion:str, # What the score on the shuffled test is: 'too high' or 'too low'
-)->bool:            # Whether it is right; prints what is wrong
+)->bool|None:       # Whether it is right; prints what is wrong
     "Checks the experiment of the data chapter."
-    return _say(_leaks_hint(leaked, conclusion))
+    return verdict(_leaks_hint(leaked, conclusion))

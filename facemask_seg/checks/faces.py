@@ -8,22 +8,13 @@ __all__ = ['check_blend', 'check_hidden_share', 'check_area_ratio']
 # %% ../../nbs/solutions/11_faces.ipynb #a55cc7a2
 from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
 import numpy as np
-from ..faces import Look, random_look, render
+from .core import gently, no, verdict
+from ..faces import Look, render
 from ..labels import EYES_LIPS
 
-# %% ../../nbs/solutions/11_faces.ipynb #sf11-gently-code
-def _gently(check):
-    "Turn an error inside a check into a sentence."
-    @wraps(check)
-    def wrapper(f:Callable)->bool|None:
-        try: return check(f)
-        except Exception as e: print(f'Not yet: it stops with {type(e).__name__}: {e}.')
-    return wrapper
-
 # %% ../../nbs/solutions/11_faces.ipynb #73cafab2
-@_gently
+@gently
 def check_blend(
     f:Callable, # `f(photo, labels, alpha, color, label)` gives a new photo and new labels
 )->bool|None:   # True if right
@@ -32,14 +23,12 @@ def check_blend(
     alpha = np.tile([0., .25, .5, .75, 1.], (2, 1))
     try: got = f(photo, labels, alpha, (1., .6, .2), 4)
     except ValueError as e:
-        return print(f'Not yet: {e}. alpha is (H, W), the photo (H, W, 3): alpha[..., None] has a third axis.')
-    if got is None: return print('Not yet: your function returns nothing.')
+        return no(f'{e}. alpha is (H, W), the photo (H, W, 3): alpha[..., None] has a third axis.')
+    if got is None: return verdict('your function returns nothing.')
     if not (photo == .2).all() or not (labels == 7).all():
-        return print('Not yet: the arrays that were passed in have changed. Make new ones.')
+        return no('the arrays that were passed in have changed. Make new ones.')
     problem = _colors(np.asarray(got[0])) or _labels(np.asarray(got[1])[0].tolist())
-    if problem: return print(f'Not yet: {problem}')
-    print('Right.')
-    return True
+    return verdict(problem)
 
 def _colors(photo):
     "What is wrong with the colours."
@@ -66,18 +55,16 @@ def _lips(look):
     "How many pixels of the lips of a look are seen."
     return int((EYES_LIPS.from_source(render(look)[1]) == 3).sum())
 
-@_gently
+@gently
 def check_hidden_share(
     f:Callable, # `f(look)` gives the share of hidden lip pixels
 )->bool|None:   # True if right
     "Says what is wrong with a `hidden_share`, or that it is right."
     half = Look(covering='scarf', cover_at=(0., .62))
     got = f(half)
-    if got is None: return print('Not yet: your function returns nothing.')
+    if got is None: return verdict('your function returns nothing.')
     problem = _share(float(got), _lips(half), _lips(Look())) or _nothing_hidden(f, half)
-    if problem: return print(f'Not yet: {problem}')
-    print('Right.')
-    return True
+    return verdict(problem)
 
 def _share(got, seen, free):
     "What is wrong with the share of the half-hidden mouth."
@@ -99,18 +86,16 @@ def _nothing_hidden(f, half):
 # %% ../../nbs/solutions/11_faces.ipynb #sf11-area-check
 _RATIOS = {(3, .5): 1.1, (3, .05): 1.41, (3, .95): .78, (40, .05): 1.02, (40, .95): .975} # (radius, threshold)
 
-@_gently
+@gently
 def check_area_ratio(
     f:Callable, # `f(radius, threshold)` gives labelled pixels over true area
 )->bool|None:   # True if right
     "Says what is wrong with an `area_ratio`, or that it is right."
     got = {case: f(*case) for case in _RATIOS}
-    if got[3, .5] is None: return print('Not yet: your function returns nothing.')
+    if got[3, .5] is None: return verdict('your function returns nothing.')
     got = {case: float(ratio) for case, ratio in got.items()}
     problem = _ratio_problem(got)
-    if problem: return print(f'Not yet: {problem}')
-    print('Right. Which threshold keeps the area, and for which circle do the others do more harm?')
-    return True
+    return verdict(problem, 'Right. Which threshold keeps the area, and for which circle do the others do more harm?')
 
 def _ratio_problem(got):
     "What is wrong with the ratios."

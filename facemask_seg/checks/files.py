@@ -10,11 +10,7 @@ import json, os, tempfile, time
 from collections.abc import Callable
 from pathlib import Path
 
-# %% ../../nbs/solutions/13_files.ipynb #0973a045
-def _say(problem):
-    "Print the verdict; True when there is no problem."
-    print('Right.' if problem is None else f'Not yet: {problem}')
-    return True if problem is None else None
+from .core import verdict
 
 # %% ../../nbs/solutions/13_files.ipynb #233e4688
 def _save_problem(f, folder):
@@ -38,7 +34,7 @@ def check_save_text(
     f:Callable, # Takes a `Path` and a text
 )->bool|None:   # True when right
     "Says what is wrong with an attempt to save a text whole or not at all, or that it is right."
-    with tempfile.TemporaryDirectory() as folder: return _say(_save_problem(f, Path(folder)))
+    with tempfile.TemporaryDirectory() as folder: return verdict(_save_problem(f, Path(folder)))
 
 # %% ../../nbs/solutions/13_files.ipynb #d7e7be29
 def check_whole_lines(
@@ -57,10 +53,10 @@ def check_whole_lines(
             path = Path(folder)/'journal.jsonl'
             path.write_bytes(content)
             try: got = f(path)
-            except Exception as e: return _say(f'for {case} your function raises {type(e).__name__}: {e}')
-            if got is None: return _say('your function returns nothing.')
-            if list(got) != want: return _say(f'for {case} expected {want}, got {got}.')
-    return _say(None)
+            except Exception as e: return verdict(f'for {case} your function raises {type(e).__name__}: {e}')
+            if got is None: return verdict('your function returns nothing.')
+            if list(got) != want: return verdict(f'for {case} expected {want}, got {got}.')
+    return verdict(None)
 
 # %% ../../nbs/solutions/13_files.ipynb #9e2c1d29
 def check_speedup(
@@ -72,11 +68,11 @@ def check_speedup(
     gained = {}
     for job in (wait, count):
         try: got = f(job)
-        except Exception as e: return _say(f'your function raises {type(e).__name__}: {e}')
-        if got is None: return _say('your function returns nothing.')
+        except Exception as e: return verdict(f'your function raises {type(e).__name__}: {e}')
+        if got is None: return verdict('your function returns nothing.')
         gained[job.__name__] = float(got)
-    if gained['wait'] < 1: return _say('waiting side by side is not slower: divide the time of 0 workers by that of 4.')
-    if gained['wait'] < 1.3: return _say('waiting should gain a lot. in_order is lazy: take all with list(...).')
-    if gained['wait'] > 8: return _say('4 workers cannot gain that much. Did both measurements take all results?')
+    if gained['wait'] < 1: return verdict('waiting side by side is not slower: divide the time of 0 workers by that of 4.')
+    if gained['wait'] < 1.3: return verdict('waiting should gain a lot. in_order is lazy: take all with list(...).')
+    if gained['wait'] > 8: return verdict('4 workers cannot gain that much. Did both measurements take all results?')
     print(', '.join(f'{job}: {times:.1f} times faster' for job, times in gained.items()))
-    return _say(None)
+    return verdict(None)

@@ -10,20 +10,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from .core import answer, verdict
 from ..faces import draw_face
 from ..images import fit_square
-
-# %% ../../nbs/solutions/12_images.ipynb #abecb230
-def _tried(f, *args):
-    "What `f` gives, and in words what went wrong when it gives nothing."
-    try: got = f(*args)
-    except Exception as e: return None, f'your function raises {type(e).__name__}: {e}'
-    return got, 'your function returns nothing.' if got is None else None
-
-def _say(problem):
-    "Print the verdict; True when there is no problem."
-    print('Right.' if problem is None else f'Not yet: {problem}')
-    return True if problem is None else None
 
 # %% ../../nbs/solutions/12_images.ipynb #60cbc4d6
 def _plain_shares(ids, k, n):
@@ -51,10 +40,10 @@ def check_shares(
     rng = np.random.default_rng(0)
     for shape, k, n in [((4, 6), 2, 3), ((27, 15), 3, 4), ((10, 15), 5, 4)]:
         ids = rng.integers(0, 3, shape, dtype=np.uint8)
-        got, problem = _tried(f, ids.copy(), k, n)
+        got, problem = answer(f, ids.copy(), k, n)
         problem = problem or _shares_hint(got, ids, k, n)
-        if problem: return _say(problem)
-    return _say(None)
+        if problem: return verdict(problem)
+    return verdict(None)
 
 # %% ../../nbs/solutions/12_images.ipynb #f9153c27
 def _square_hint(got, want, case):
@@ -79,10 +68,10 @@ def check_to_square(
         x, y, width, height, size = case
         side = max(width, height)
         want = ((x + (side-width)//2)*size/side, (y + (side-height)//2)*size/side)
-        got, problem = _tried(f, *case)
+        got, problem = answer(f, *case)
         problem = problem or _square_hint(got, want, case)
-        if problem: return _say(problem)
-    return _say(None)
+        if problem: return verdict(problem)
+    return verdict(None)
 
 # %% ../../nbs/solutions/12_images.ipynb #31c3e561
 def _kept(masks, sizes):
@@ -97,13 +86,13 @@ def check_lips_kept(
     "Says what is wrong with an attempt at the experiment, or prints both results."
     masks, results = [draw_face(seed, 512)[1] for seed in range(12)], []
     for sizes in ([64], [256, 128, 64]):
-        got, problem = _tried(f, [m.copy() for m in masks], sizes)
-        if problem: return _say(problem)
+        got, problem = answer(f, [m.copy() for m in masks], sizes)
+        if problem: return verdict(problem)
         want = _kept(masks, sizes)
-        if not isinstance(got, (int, float, np.number)): return _say('one number is wanted.')
-        if abs(got - want) > .02: return _say(
+        if not isinstance(got, (int, float, np.number)): return verdict('one number is wanted.')
+        if abs(got - want) > .02: return verdict(
             f'for {sizes} the share should be about {want:.2f}, yours is {float(got):.2f}. '
             'Compare shares of the picture, not numbers of pixels, and use the result of each step for the next.')
         results.append(float(got))
     print(f'once {results[0]:.2f}, in three steps {results[1]:.2f}')
-    return _say(None)
+    return verdict(None)

@@ -7,32 +7,21 @@ __all__ = ['check_recode', 'check_which_eye', 'check_shares']
 
 # %% ../../nbs/solutions/10_labels.ipynb #496e3728
 from collections.abc import Callable
-from functools import wraps
 import numpy as np
+from .core import gently, verdict
 from ..labels import EYES_LIPS, FOREGROUND, IGNORE
 
-# %% ../../nbs/solutions/10_labels.ipynb #sl10-gently-code
-def _gently(check):
-    "Turn an error inside a check into a sentence."
-    @wraps(check)
-    def wrapper(f:Callable)->bool|None:
-        try: return check(f)
-        except Exception as e: print(f'Not yet: it stops with {type(e).__name__}: {e}.')
-    return wrapper
-
 # %% ../../nbs/solutions/10_labels.ipynb #f68c35b7
-@_gently
+@gently
 def check_recode(
     f:Callable, # `f(labels, mapping)` gives the recoded labels
 )->bool|None:   # True if right
     "Says what is wrong with a `recode`, or that it is right."
     labels = np.array([[0, 4, 5], [11, 12, 1]], np.uint8)
     before, got = labels.copy(), f(labels, {4: 1, 5: 2, 11: 3, 12: 3})
-    if got is None: return print('Not yet: your function returns nothing.')
+    if got is None: return verdict('your function returns nothing.')
     problem = _recoded(before, labels, np.asarray(got)) or _exchanged(f)
-    if problem: return print(f'Not yet: {problem}')
-    print('Right.')
-    return True
+    return verdict(problem)
 
 def _recoded(before, labels, got):
     "What is wrong with the course's mapping."
@@ -56,7 +45,7 @@ def _exchanged(f):
         return f'[255, 254] with {{255: 7}} gives [7, 0]; yours gives {large.tolist()}.'
 
 # %% ../../nbs/solutions/10_labels.ipynb #f57bc1b6
-@_gently
+@gently
 def check_which_eye(
     f:Callable, # `f(mask)` gives 'subject', 'viewer' or None
 )->bool|None:   # True if right
@@ -64,9 +53,7 @@ def check_which_eye(
     mask = np.zeros((20, 30), np.uint8)
     mask[3:6, 20:24], mask[9:12, 4:8] = 1, 2
     problem = _sides(f(mask), f(mask[:, ::-1])) or _one_missing(f, mask)
-    if problem: return print(f'Not yet: {problem}')
-    print('Right.')
-    return True
+    return verdict(problem)
 
 def _sides(got, mirrored):
     "What is wrong with the answers for a mask and its mirror image."
@@ -86,18 +73,16 @@ def _one_missing(f, mask):
                                         'The mean of no pixels is nan, and comparing with nan is always False.')
 
 # %% ../../nbs/solutions/10_labels.ipynb #sl10-shares-check
-@_gently
+@gently
 def check_shares(
     f:Callable, # `f(mask, scheme)` gives a dict from class name to share
 )->bool|None:   # True if right
     "Says what is wrong with a `shares`, or that it is right."
     mask = np.array([[0, 0, 1, 2], [3, 3, 3, IGNORE], [0, 0, 0, IGNORE]], np.uint8)
     got = f(mask, EYES_LIPS)
-    if got is None: return print('Not yet: your function returns nothing.')
+    if got is None: return verdict('your function returns nothing.')
     problem = _counted(got) or _edge_cases(f)
-    if problem: return print(f'Not yet: {problem}')
-    print('Right.')
-    return True
+    return verdict(problem)
 
 def _counted(got):
     "What is wrong with the shares of a mask of 10 known and 2 unknown pixels."

@@ -7,26 +7,13 @@ __all__ = ['check_abstain', 'check_accumulate', 'check_batch_size']
 
 # %% ../../nbs/solutions/31_loop.ipynb #c2e89315
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
 
+from .core import attempt, verdict
 from ..labels import IGNORE
 from ..losses import cross_entropy
-from ..loop import decide
-
-# %% ../../nbs/solutions/31_loop.ipynb #31a0c002
-def _say(
-    problem:str|None, # What is wrong, or None
-)->bool:              # Whether nothing is
-    print(f'Not yet: {problem}' if problem else 'Right.')
-    return problem is None
-
-def _run(f, *args)->tuple[Any, str|None]:
-    "What `f` returns, and in words the error that it stopped with, or None."
-    try: return f(*args), None
-    except Exception as e: return None, f'your function stops with {type(e).__name__}: {e}'
 
 # %% ../../nbs/solutions/31_loop.ipynb #31a0c004
 def _pixels():
@@ -51,14 +38,14 @@ def _abstain_hint(got):
 
 def check_abstain(
     f:Callable, # `f(probabilities, sure)`: class ids, `IGNORE` where nobody is sure
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:   # Whether it is right; prints what is wrong
     "Checks the mid-chapter exercise of the loop chapter."
-    got, problem = _run(f, _pixels(), .6)
+    got, problem = attempt(f, _pixels(), .6)
     problem = problem or _abstain_hint(got)
-    if problem: return _say(problem)
-    stricter, problem = _run(f, _pixels(), .8)
+    if problem: return verdict(problem)
+    stricter, problem = attempt(f, _pixels(), .8)
     if stricter is not None and int(stricter.flatten()[1]) != IGNORE: problem = 'right for 0.6, but `sure` is not used.'
-    return _say(problem)
+    return verdict(problem)
 
 # %% ../../nbs/solutions/31_loop.ipynb #0a68d088
 def _net():
@@ -90,7 +77,7 @@ def _attempt(f, stale=False):
     optimizer = _Watched(model.parameters(), lr=1.)
     before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
     if stale: torch.cat([p.flatten() for p in model.parameters()]).sum().backward()
-    got, problem = _run(f, model, chunks, cross_entropy, optimizer)
+    got, problem = attempt(f, model, chunks, cross_entropy, optimizer)
     return got, optimizer.steps, before - torch.cat([p.detach().flatten() for p in model.parameters()]), problem
 
 # %% ../../nbs/solutions/31_loop.ipynb #fc408271
@@ -114,25 +101,25 @@ def _mean_hint(got):
     x, y = (torch.cat(t) for t in zip(*_chunks()))
     mean = cross_entropy(_net()(x), y).item()
     if got is None: return 'the step is right, but nothing is returned. Return the mean loss over all photos.'
-    value, problem = _run(float, got)
+    value, problem = attempt(float, got)
     if problem: return 'the step is right, but what is returned is no number.'
     if abs(value - mean) > 1e-3:
         return f'the step is right, but the mean loss is {mean:.4f}, not {value:.4f}. Weigh each chunk by its photos.'
 
 def check_accumulate(
     f:Callable, # `f(model, chunks, loss, optimizer)`: one step, gives the mean loss
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:   # Whether it is right; prints what is wrong
     "Checks gradient accumulation, the second exercise of the loop chapter."
     got, steps, moved, problem = _attempt(f)
-    if problem: return _say(problem)
+    if problem: return verdict(problem)
     if got is None and steps == 0:
-        return _say('nothing happens. Begin with optimizer.zero_grad(), then go through the chunks.')
-    if steps != 1: return _say(f'the optimizer made {steps} steps; it should make one, after the last chunk.')
-    if _hint(moved): return _say(_hint(moved))
+        return verdict('nothing happens. Begin with optimizer.zero_grad(), then go through the chunks.')
+    if steps != 1: return verdict(f'the optimizer made {steps} steps; it should make one, after the last chunk.')
+    if _hint(moved): return verdict(_hint(moved))
     if _hint(_attempt(f, stale=True)[2]):
-        return _say('gradients that were there before the call are in the step as well. '
+        return verdict('gradients that were there before the call are in the step as well. '
                     'Call optimizer.zero_grad() first.')
-    return _say(_mean_hint(got))
+    return verdict(_mean_hint(got))
 
 # %% ../../nbs/solutions/31_loop.ipynb #31a0c008
 _EXPECTED = {16: (.4, .95), 80: (.95, 2.)} # Over seeds and machines it was .68 to .77 and 1.21 to 1.65
@@ -142,7 +129,7 @@ def _batch_size_hint(losses, ahead):
     if not isinstance(losses, dict) or set(losses) != {16, 80} or None in losses.values():
         return 'fill in the mean loss of the fifth epoch for 16 and for 80.'
     for size, (low, high) in _EXPECTED.items():
-        value, problem = _run(float, losses[size])
+        value, problem = attempt(float, losses[size])
         if problem: return f'the loss for {size} is no number.'
         if not low < value < high:
             return (f'{value:.2f} is not what five epochs with batches of {size} give. Start from fresh(), use '
@@ -154,6 +141,6 @@ def _batch_size_hint(losses, ahead):
 def check_batch_size(
     losses:dict, # Mean loss of the fifth epoch by batch size, 16 and 80
     ahead:int,   # Which is ahead
-)->bool:         # Whether it is right; prints what is wrong
+)->bool|None:    # Whether it is right; prints what is wrong
     "Checks the experiment of the loop chapter."
-    return _say(_batch_size_hint(losses, ahead))
+    return verdict(_batch_size_hint(losses, ahead))

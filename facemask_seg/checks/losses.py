@@ -8,23 +8,11 @@ __all__ = ['check_slope', 'check_tversky', 'check_weights']
 # %% ../../nbs/solutions/23_losses.ipynb #d4a06493
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
+from .core import attempt, verdict
 from ..losses import bce_with_logits
-
-# %% ../../nbs/solutions/23_losses.ipynb #23a0c002
-def _say(
-    problem:str|None, # What is wrong, or None
-)->bool:              # Whether nothing is
-    print(f'Not yet: {problem}' if problem else 'Right.')
-    return problem is None
-
-def _run(f, *args)->tuple[Any, str|None]:
-    "What `f` returns, and in words the error that it stopped with, or None."
-    try: return f(*args), None
-    except Exception as e: return None, f'your function stops with {type(e).__name__}: {e}'
 
 # %% ../../nbs/solutions/23_losses.ipynb #23a0c006
 def _slope_hint(got, z, m):
@@ -45,12 +33,12 @@ def _slope_hint(got, z, m):
 
 def check_slope(
     f:Callable, # `f(logits, mask)`: the gradient of the mean BCE, (N,1,H,W)
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:   # Whether it is right; prints what is wrong
     "Checks the mid-chapter exercise of the losses chapter."
     z = torch.randn(2, 1, 3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     m = (torch.arange(24) % 3 == 0).long().view(2, 3, 4)
-    got, problem = _run(f, z, m)
-    return _say(problem or _slope_hint(got, z, m))
+    got, problem = attempt(f, z, m)
+    return verdict(problem or _slope_hint(got, z, m))
 
 # %% ../../nbs/solutions/23_losses.ipynb #35040028
 _LOGITS = torch.tensor([[[[2., -1., 0.5, -3.]]], [[[-2., 1., -0.5, 3.]]]])
@@ -92,15 +80,15 @@ def _tversky_hint(got):
 
 def check_tversky(
     f:Callable, # The attempt: f(logits, mask, w) -> scalar tensor
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:   # Whether it is right; prints what is wrong
     "Checks the Tversky loss, an exercise of the losses chapter."
-    got, problem = _run(f, _LOGITS.clone().requires_grad_(), _MASK, .7)
+    got, problem = attempt(f, _LOGITS.clone().requires_grad_(), _MASK, .7)
     problem = problem or _tversky_hint(got)
-    if problem: return _say(problem)
-    other, problem = _run(f, _LOGITS, _MASK * 3, .7)
+    if problem: return verdict(problem)
+    other, problem = attempt(f, _LOGITS, _MASK * 3, .7)
     if problem or not math.isclose(other.item(), got.item(), abs_tol=1e-4):
         problem = 'any id above 0 is foreground, not only 1. Compare: mask > 0.'
-    return _say(problem)
+    return verdict(problem)
 
 # %% ../../nbs/solutions/23_losses.ipynb #23a0c010
 _EXPECTED = {'plain': (-.001, .01), 'weighted': (.002, .6)} # Over seeds and machines 0.000 and 0.012 to 0.103
@@ -110,7 +98,7 @@ def _weights_hint(marked, more):
     if not isinstance(marked, dict) or set(marked) != {'plain', 'weighted'} or None in marked.values():
         return 'fill in which share of the pixels each network marks: (ids > 0).float().mean().'
     for name, (low, high) in _EXPECTED.items():
-        share, problem = _run(float, marked[name])
+        share, problem = attempt(float, marked[name])
         if problem: return f'the share of {name!r} is no number.'
         if not low <= share <= high:
             return (f'{share:.3f} is not what 60 steps of {name!r} give. '
@@ -121,6 +109,6 @@ def _weights_hint(marked, more):
 def check_weights(
     marked:dict, # Share of pixels marked as foreground, by 'plain' and 'weighted'
     more:str,    # Which marks more
-)->bool:         # Whether it is right; prints what is wrong
+)->bool|None:    # Whether it is right; prints what is wrong
     "Checks the experiment of the losses chapter."
-    return _say(_weights_hint(marked, more))
+    return verdict(_weights_hint(marked, more))

@@ -12,44 +12,33 @@ from typing import Any
 
 import numpy as np
 
+from .core import attempt, verdict
 from ..faces import draw_faces
 from ..metrics import ConfusionMatrix
-
-# %% ../../nbs/solutions/17_metrics.ipynb #17a0c002
-def _say(
-    problem:str|None, # What is wrong, or None
-)->bool:              # Whether nothing is
-    print(f'Not yet: {problem}' if problem else 'Right.')
-    return problem is None
-
-def _run(f, *args)->tuple[Any, str|None]:
-    "What `f` returns, and in words the error that it stopped with, or None."
-    try: return f(*args), None
-    except Exception as e: return None, f'your function stops with {type(e).__name__}: {e}'
 
 # %% ../../nbs/solutions/17_metrics.ipynb #17a0c005
 def _numbers(got)->tuple[Any, str|None]:
     "The two numbers in `got`, and in words what is wrong, or None."
     if got is None: return None, 'your function returns nothing. Return two numbers, precision and recall.'
     if np.size(got) != 2: return None, 'return two numbers, precision and recall.'
-    return _run(lambda pair: tuple(map(float, pair)), got)
+    return attempt(lambda pair: tuple(map(float, pair)), got)
 
 def check_precision_recall(
     f:Callable, # `f(prediction, target, c)`: precision and recall of class `c`
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:   # Whether it is right; prints what is wrong
     "Checks the mid-chapter exercise of the metrics chapter."
     target     = np.array([[0, 0, 2, 2, 2, 2, 1, 1]])
     prediction = np.array([[2, 0, 2, 2, 2, 0, 2, 2]])
-    got, problem = _run(f, prediction, target, 2)
+    got, problem = attempt(f, prediction, target, 2)
     if not problem: got, problem = _numbers(got)
-    if problem: return _say(problem)
+    if problem: return verdict(problem)
     hints = {(3/6, 3/4): None,
              (3/4, 3/6): 'the two are exchanged. Precision divides by what was marked, recall by what is there.',
              (5/6, 5/6): 'both eyes count as one class. Compare with c: prediction == c.',
              (3/7, 3/7): 'that is IoU, twice.'}
     for (precision, recall), hint in hints.items():
-        if np.allclose(got, (precision, recall), atol=1e-6): return _say(hint)
-    return _say(f'for a small row of pixels 3/6 and 3/4 were expected, yours are {got[0]:.3f} and {got[1]:.3f}.')
+        if np.allclose(got, (precision, recall), atol=1e-6): return verdict(hint)
+    return verdict(f'for a small row of pixels 3/6 and 3/4 were expected, yours are {got[0]:.3f} and {got[1]:.3f}.')
 
 # %% ../../nbs/solutions/17_metrics.ipynb #c2053a17
 _TARGETS = np.array([[[0, 0, 1, 2, 2]], [[0, 0, 0, 1, 1]]])
@@ -76,7 +65,7 @@ def _mean_hint(got):
     "What is wrong with the mean `got` of two small photos, or None."
     if got is None: return 'your function returns nothing. Start with one ConfusionMatrix for each photo.'
     if np.size(got) != 1: return f'the answer is one number, yours has {np.size(got)}. Take the mean over photos.'
-    value, problem = _run(float, got)
+    value, problem = attempt(float, got)
     if problem: return 'the answer is one number, yours is none.'
     if math.isclose(value, 17/24, abs_tol=1e-6): return None
     hints = _mistakes(_PREDICTIONS, _TARGETS).items()
@@ -85,16 +74,16 @@ def _mean_hint(got):
 
 def check_miou_by_photo(
     f:Callable, # The attempt: f(predictions, targets, n_classes) -> float
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:   # Whether it is right; prints what is wrong
     "Checks the mean over photos of each photo's own mIoU, an exercise of the metrics chapter."
-    got, problem = _run(f, _PREDICTIONS, _TARGETS, 3)
+    got, problem = attempt(f, _PREDICTIONS, _TARGETS, 3)
     problem = problem or _mean_hint(got)
-    if problem: return _say(problem)
+    if problem: return verdict(problem)
     empty = np.zeros((1, 1, 5), dtype=int)
-    got, problem = _run(f, np.concatenate([_PREDICTIONS, empty]), np.concatenate([_TARGETS, empty]), 3)
+    got, problem = attempt(f, np.concatenate([_PREDICTIONS, empty]), np.concatenate([_TARGETS, empty]), 3)
     if problem or _mean_hint(got):
         problem = 'right for two photos, but a third in which nothing is marked changed the mean. Leave it out.'
-    return _say(problem)
+    return verdict(problem)
 
 # %% ../../nbs/solutions/17_metrics.ipynb #17a0c009
 def _grow(mask):
@@ -112,7 +101,7 @@ def _edges_hint(mious, costs_more):
         return 'fill in both: ConfusionMatrix(4).update(shrink(masks), masks).miou, and the same with grow.'
     masks = draw_faces(60, size=128, seed=0)[1]
     for name, mask in dict(shy=_shrink(masks), bold=_grow(masks)).items():
-        value, problem = _run(float, mious[name])
+        value, problem = attempt(float, mious[name])
         if problem: return f'the mIoU of {name!r} is no number.'
         if abs(value - ConfusionMatrix(4).update(mask, masks).miou) > .01:
             return f'{value:.2f} is not the mIoU of {name!r}, over all 60 masks and without background.'
@@ -122,6 +111,6 @@ def _edges_hint(mious, costs_more):
 def check_edges(
     mious:dict,     # mIoU by 'shy' and 'bold'
     costs_more:str, # Which mistake costs more
-)->bool:            # Whether it is right; prints what is wrong
+)->bool|None:       # Whether it is right; prints what is wrong
     "Checks the experiment of the metrics chapter."
-    return _say(_edges_hint(mious, costs_more))
+    return verdict(_edges_hint(mious, costs_more))

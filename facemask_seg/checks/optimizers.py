@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from .layers import kind_check, no
+from .core import gently, no
 from ..faces import draw_faces
 from ..images import IMAGENET, normalize
 from ..losses import cross_entropy_dice
 
 # %% ../../nbs/solutions/30_optimizers.ipynb #24ac09eb
-@kind_check
+@gently
 def check_largest_rate(
     f:Callable[[Sequence[float]], float], # The attempt: slopes -> rate
 )->bool|None:                             # True when right
@@ -32,7 +32,7 @@ def check_largest_rate(
     return True
 
 # %% ../../nbs/solutions/30_optimizers.ipynb #7eab5f98
-@kind_check
+@gently
 def check_clip(
     f:Callable[[Iterable[Tensor], float], float], # The attempt: changes gradients, gives their length before
 )->bool|None:                                     # True when right
@@ -82,7 +82,7 @@ def last_loss(
     return sum(losses[-8:]) / 8
 
 # %% ../../nbs/solutions/30_optimizers.ipynb #fbadf92f
-@kind_check
+@gently
 def check_rate(
     rate:float,                      # The attempt
     make:Callable[[int], nn.Module], # `TinyUNet`

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from .core import verdict
 from ..faces import draw_face
 from ..labels import FOREGROUND
 from ..losses import LOSSES
@@ -31,11 +32,10 @@ def _schedule_hint(f):
 
 def check_schedule(
     f:Callable, # `f(epoch, epochs)` gives the learning rate
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:    # Whether it is right; prints what is wrong
     "Checks the first exercise of the chapter on the original."
     problem = _schedule_hint(f)
-    print(f'Not yet: {problem}' if problem else 'Right.')
-    return problem is None
+    return verdict(problem)
 
 # %% ../../nbs/solutions/40_original.ipynb #24d367d8
 def _cheat_hint(out, mask):
@@ -66,13 +66,12 @@ def _columns_hint(out, mask):
 
 def check_cheat(
     f:Callable, # The attempt: f(mask) -> outputs (H, W)
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:    # Whether it is right; prints what is wrong
     "Checks the second exercise of the chapter on the original."
     mask = draw_face(3, 96, FOREGROUND)[1]
     try: problem = _cheat_hint(f(mask.copy()), mask)
     except Exception as e: problem = f'your function raises {type(e).__name__}: {e}.'
-    print(f'Not yet: {problem}' if problem else 'Right.')
-    return problem is None
+    return verdict(problem)
 
 # %% ../../nbs/solutions/40_original.ipynb #c0ffee87
 def _paints_hint(f):
@@ -90,8 +89,7 @@ def _paints_hint(f):
 
 def check_marked(
     f:Callable, # `f(loss, threshold)` gives the share of pixels that is marked
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:    # Whether it is right; prints what is wrong
     "Checks the third exercise of the chapter on the original."
     problem = _paints_hint(f)
-    print(f'Not yet: {problem}' if problem else 'Right. The original paints, and nothing in its loss objects.')
-    return problem is None
+    return verdict(problem, 'Right. The original paints, and nothing in its loss objects.')

@@ -11,21 +11,10 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-# %% ../../nbs/solutions/14_packed.ipynb #ccdc4c0e
-def _try(f, *args)->tuple[Any, str|None]:
-    "What `f` gives, and a sentence about what went wrong, if anything."
-    try: got = f(*args)
-    except Exception as e: return None, f'your function stopped with {type(e).__name__}: {e}'
-    return got, 'your function returns nothing.' if got is None else None
-
-def _report(hint):
-    "Print the hint, or that all is right."
-    print(f'Not yet: {hint}' if hint else 'Right.')
-    return None if hint else True
+from .core import answer, verdict
 
 # %% ../../nbs/solutions/14_packed.ipynb #1ebc31e8
 def _photo_hint(got, photos, i):
@@ -46,10 +35,10 @@ def check_photo_at(
         file = Path(folder)/'images.npy'
         np.save(file, photos)
         for i in range(3):
-            got, hint = _try(f, file, i, 8)
+            got, hint = answer(f, file, i, 8)
             hint = hint or _photo_hint(got, photos, i)
-            if hint: return _report(hint)
-    return _report(None)
+            if hint: return verdict(hint)
+    return verdict(None)
 
 # %% ../../nbs/solutions/14_packed.ipynb #474a141a
 def check_entries(
@@ -62,11 +51,11 @@ def check_entries(
              (f'{a}\n{b[:9]}', [first], 'one whole line and a torn one'),
              (f'{a[:9]}\n{b}\n', [], 'a torn line with a whole one after it, which cannot be trusted either')]
     for text, right, what in cases:
-        got, hint = _try(f, text)
+        got, hint = answer(f, text)
         if not hint and not (isinstance(got, list) and got == right):
             hint = f'{what}: expected {right}, got {got}.'
-        if hint: return _report(f'{hint} (The text was {text!r}.)')
-    return _report(None)
+        if hint: return verdict(f'{hint} (The text was {text!r}.)')
+    return verdict(None)
 
 # %% ../../nbs/solutions/14_packed.ipynb #f40be76c
 def check_changed(
@@ -83,10 +72,10 @@ def check_changed(
     cases = [(photos, masks, [], 'nothing changed'), (other_photos, masks, [2], 'one bit of photo 2 changed'),
              (other_photos, other_masks, [2, 5], 'photo 2 and mask 5 changed')]
     for p, m, right, what in cases:
-        got, hint = _try(f, p, m, list(sums))
+        got, hint = answer(f, p, m, list(sums))
         if not hint:
             try: fits = list(map(int, got)) == right
             except (TypeError, ValueError): fits = False
             hint = None if fits else f'{what}: expected {right}, got {got}.'
-        if hint: return _report(hint)
-    return _report(None)
+        if hint: return verdict(hint)
+    return verdict(None)

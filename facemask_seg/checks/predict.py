@@ -11,13 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-# %% ../../nbs/solutions/35_predict.ipynb #34104516
-def _run(complaint, f):
-    "Print what `complaint(f)` finds wrong with an attempt, or that it is right."
-    try: said = complaint(f)
-    except Exception as e: said = f'your function raises {type(e).__name__}: {e}'
-    print(f'Not yet: {said}' if said else 'Right.')
-    return None if said else True
+from .core import judge
 
 # %% ../../nbs/solutions/35_predict.ipynb #1161242e
 def _box_complaint(f):
@@ -39,7 +33,7 @@ def check_bounding_box(
     f:Callable, # An attempt at `bounding_box`
 )->bool|None:   # True if it is right
     "Says what is wrong with an attempt at `bounding_box`, or that it is right."
-    return _run(_box_complaint, f)
+    return judge(_box_complaint, f)
 
 # %% ../../nbs/solutions/35_predict.ipynb #f6295c33
 def _mirror_proof(photos):
@@ -98,7 +92,7 @@ def check_flip_average(
     f:Callable, # An attempt at `flip_average`
 )->bool|None:   # True if it is right
     "Says what is wrong with an attempt at `flip_average`, or that it is right."
-    return _run(_flip_complaint, f)
+    return judge(_flip_complaint, f)
 
 # %% ../../nbs/solutions/35_predict.ipynb #0cfe25fa
 def _shrink_complaint(f):
@@ -133,4 +127,4 @@ def check_shrink_batch(
     f:Callable, # An attempt at `shrink_batch`
 )->bool|None:   # True if it is right
     "Says what is wrong with an attempt at `shrink_batch`, or that it is right."
-    return _run(_shrink_complaint, f)
+    return judge(_shrink_complaint, f)

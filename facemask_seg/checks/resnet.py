@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .layers import kind_check, no
+from .core import gently, no
 from ..resnet import BasicBlock
 
 # %% ../../nbs/solutions/21_resnet.ipynb #07d54a30
@@ -19,7 +19,7 @@ ROAD = [(7, 2), (3, 2)] + 6 * [(3, 1)]   # stem and pool, layer1
 for more in (7, 11, 5): ROAD += [(3, 2)] + more * [(3, 1)]
 
 # %% ../../nbs/solutions/21_resnet.ipynb #1bd2537f
-@kind_check
+@gently
 def check_receptive_field(
     f:Callable[[list[tuple[int, int]]], int], # The attempt: layers as (kernel, stride) -> side of the field in pixels
 )->bool|None: # True when right
@@ -45,7 +45,7 @@ def check_receptive_field(
     return True
 
 # %% ../../nbs/solutions/21_resnet.ipynb #1455a7be
-@kind_check
+@gently
 def check_pre_activation(
     f:Callable[[BasicBlock, Tensor], Tensor], # The attempt: (block, x) -> sum of x and the branch
 )->bool|None: # True when right
@@ -65,7 +65,7 @@ def check_pre_activation(
     return True
 
 # %% ../../nbs/solutions/21_resnet.ipynb #7e1814db
-@kind_check
+@gently
 def check_depth(
     depth:int, # The attempt: 4, 8, 12 or 20
 )->bool|None:  # True when right

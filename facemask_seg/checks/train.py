@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from .core import verdict
 from ..convert import pack_drawn
-from ..optimizers import lr_factor
 from ..train import Basics, Recipe
 
 # %% ../../nbs/solutions/33_train.ipynb #c0ffeea1
@@ -33,11 +33,10 @@ def _grid_hint(f):
 
 def check_grid(
     f:Callable, # `f(recipe, **values)` gives a list of recipes
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:    # Whether it is right; prints what is wrong
     "Checks the first exercise of the chapter on training."
     problem = _grid_hint(f)
-    print(f'Not yet: {problem}' if problem else 'Right.')
-    return problem is None
+    return verdict(problem)
 
 # %% ../../nbs/solutions/33_train.ipynb #c256ac10
 def _right(step, total, warmup, decay):
@@ -75,12 +74,11 @@ def _wrong_step(got, total, warmup, decay):
 # %% ../../nbs/solutions/33_train.ipynb #a76e7be0
 def check_trapezoid(
     f:Callable, # `f(step, total, warmup, decay)` gives the factor
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:    # Whether it is right; prints what is wrong
     "Checks the second exercise of the chapter on training."
     cases = (40, .1, .2), (200, .25, .5), (10, 0., .3), (10, .3, 0.)
     problem = next((hint for case in cases if (hint := _hint(f, *case))), None)
-    print(f'Not yet: {problem}' if problem else 'Right.')
-    return problem is None
+    return verdict(problem)
 
 # %% ../../nbs/solutions/33_train.ipynb #c0ffeea7
 def _start_hint(f):
@@ -98,8 +96,7 @@ def _start_hint(f):
 
 def check_same_start(
     f:Callable, # `f(recipe, data)` says whether two epochs are the beginning of four
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:    # Whether it is right; prints what is wrong
     "Checks the third exercise of the chapter on training."
     problem = _start_hint(f)
-    print(f'Not yet: {problem}' if problem else 'Right.')
-    return problem is None
+    return verdict(problem)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from .layers import kind_check, learn_faces, no
+from .core import gently, no
+from .layers import learn_faces
 
 # %% ../../nbs/solutions/22_unet.ipynb #d1e92b20
-@kind_check
+@gently
 def check_block_cost(
     f:Callable[[int, int, int, int], tuple[int, int]], # The attempt: (c_below, c_skip, c_out, side) -> (weights, work)
 )->bool|None: # True when right
@@ -42,7 +42,7 @@ def check_block_cost(
     return True
 
 # %% ../../nbs/solutions/22_unet.ipynb #6f582731
-@kind_check
+@gently
 def check_saved(
     saved:tuple[int, int], # The attempt: parameters and multiply-adds saved, in percent of the whole network
 )->bool|None: # True when right
@@ -71,7 +71,7 @@ class Attempt(nn.Module):
         return self.f(self.net, x)
 
 # %% ../../nbs/solutions/22_unet.ipynb #cface657
-@kind_check
+@gently
 def check_without_skips(
     f:Callable[[nn.Module, Tensor], Tensor], # The attempt: (net, x) -> logits
     make:Callable[[int], nn.Module],         # `TinyUNet`: number of classes -> network

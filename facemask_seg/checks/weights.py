@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
+from . import core
 from ..unet import TinyUNet
 
 # %% ../../nbs/solutions/32_weights.ipynb #c0de0031
@@ -42,11 +42,10 @@ def _verdict_hint(f, folder):
 
 def check_verdict(
     f:Callable, # `f(path)` gives the names that a pickle wants to import
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:    # Whether it is right; prints what is wrong
     "Checks the first exercise of the chapter on weights."
     with tempfile.TemporaryDirectory() as folder: problem = _verdict_hint(f, Path(folder))
-    print(f'Not yet: {problem}' if problem else 'Right.')
-    return problem is None
+    return core.verdict(problem)
 
 # %% ../../nbs/solutions/32_weights.ipynb #9ce50425
 _TENSORS = {f'layer{i}.weight': torch.zeros(i, 3) for i in range(1, 6)}
@@ -84,13 +83,12 @@ def _ask(f):
 
 def check_peek(
     f:Callable, # `f(path)` gives name -> (dtype, shape)
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:    # Whether it is right; prints what is wrong
     "Checks the second exercise of the chapter on weights."
     got, memory = _ask(f)
     greedy = 'right, but it read the numbers as well: open the file and read only the first 8 + n bytes.'
     problem = _hint(got) or (greedy if memory > 2**20 else None)
-    print(f'Not yet: {problem}' if problem else 'Right.')
-    return problem is None
+    return core.verdict(problem)
 
 # %% ../../nbs/solutions/32_weights.ipynb #c0de0037
 def _half_hint(f):
@@ -112,8 +110,7 @@ def _half_hint(f):
 
 def check_half(
     f:Callable, # `f(model, x)` gives the relative change of the outputs
-)->bool:        # Whether it is right; prints what is wrong
+)->bool|None:    # Whether it is right; prints what is wrong
     "Checks the third exercise of the chapter on weights."
     problem = _half_hint(f)
-    print(f'Not yet: {problem}' if problem else 'Right.')
-    return problem is None
+    return core.verdict(problem)

@@ -7,24 +7,14 @@ __all__ = ['check_explore_mirror', 'check_best_threshold', 'check_charges']
 
 # %% ../../nbs/solutions/51_widgets.ipynb #sw-imports
 from collections.abc import Callable
-from functools import wraps
 import numpy as np
 import torch
+from .core import gently, verdict
 from ..losses import LOSSES
 from ..original import original_dice
-from ..widgets import Explorer, Picture, paint, threshold_scores
-
-# %% ../../nbs/solutions/51_widgets.ipynb #sw-gently-code
-def _gently(check):
-    "Turn an error inside a check into a sentence."
-    @wraps(check)
-    def wrapper(f:Callable)->bool|None:
-        try: return check(f)
-        except Exception as e: print(f'Not yet: it stops with {type(e).__name__}: {e}.')
-    return wrapper
 
 # %% ../../nbs/solutions/51_widgets.ipynb #sw-mirror-check
-@_gently
+@gently
 def check_explore_mirror(
     f:Callable, # `f(photo)` gives an `Explorer` with a checkbox named `mirror`
 )->bool|None:   # True if right
@@ -32,11 +22,9 @@ def check_explore_mirror(
     photo = np.zeros((24, 32, 3), np.uint8)
     photo[:, :8] = 255
     got = f(photo)
-    if got is None: return print('Not yet: your function returns nothing.')
+    if got is None: return verdict('your function returns nothing.')
     problem = _no_mirror(got) or _ticked(got) or _other_photo(f, photo)
-    if problem: return print(f'Not yet: {problem}')
-    print('Right.')
-    return True
+    return verdict(problem)
 
 def _no_mirror(got):
     "What is wrong with an explorer before anybody has touched it."
@@ -74,18 +62,16 @@ def _two(foreground):
     p = np.array([[foreground]], float)
     return np.concatenate([1-p, p])
 
-@_gently
+@gently
 def check_best_threshold(
     f:Callable, # `f(probabilities, truth, thresholds)` gives one of the thresholds
 )->bool|None:   # True if right
     "Says what is wrong with a `best_threshold`, or that it is right."
     choices = [.1, .3, .5, .7, .9]
     got = f(_two([.95, .8, .4, .35, .2, .05]), _SMALL, choices)
-    if got is None: return print('Not yet: your function returns nothing.')
+    if got is None: return verdict('your function returns nothing.')
     problem = _chosen(got) or _ties(f, choices) or _nothing(f, choices)
-    if problem: return print(f'Not yet: {problem}')
-    print('Right.')
-    return True
+    return verdict(problem)
 
 def _chosen(got):
     "What is wrong with the answer for three true pixels with .95, .8 and .4, and others with .35, .2 and .05."
@@ -117,7 +103,7 @@ def _nothing(f, choices):
 def _mean_output(logits, mask): return logits.sigmoid().mean()
 def _foreground_only(logits, mask): return -logits[:, 0][mask > 0].mean()
 
-@_gently
+@gently
 def check_charges(
     f:Callable, # `f(loss, mask)` gives whether painting costs anything
 )->bool|None:   # True if right
@@ -125,11 +111,9 @@ def check_charges(
     mask = np.zeros((12, 16), np.uint8)
     mask[4:7, 5:9] = 3
     got = {loss.__name__: f(loss, mask) for loss in (original_dice, *LOSSES.values(), _mean_output, _foreground_only)}
-    if None in got.values(): return print('Not yet: your function returns nothing.')
+    if None in got.values(): return verdict('your function returns nothing.')
     problem = _which(got)
-    if problem: return print(f'Not yet: {problem}')
-    print('Right.')
-    return True
+    return verdict(problem)
 
 def _which(got):
     "What is wrong with the answers, by the name of the loss."
