@@ -11,17 +11,19 @@ __all__ = ['VIEW', 'OUTCOMES', 'KERNELS', 'SMALL', 'draw_browse', 'Explorer', 'l
            'draw_prediction', 'try_photo']
 
 # %% ../nbs/51_widgets.ipynb #w-imports
-import csv, html, math
+import csv, html, math, time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import ipywidgets as W
 import numpy as np
 import torch
 from fastcore.basics import patch
+from PIL import Image
 
 from .experiments import METRICS, protocol_of, read_runs
 from .faces import draw_face
@@ -80,11 +82,17 @@ class Explorer(W.VBox):
 # %% ../nbs/51_widgets.ipynb #w-still-code
 VIEW = 'application/vnd.jupyter.widget-view+json' # How Jupyter calls a live widget
 
+def _fewer_colors(png):
+    "The same picture with 256 colours."
+    out = BytesIO()
+    with Image.open(BytesIO(png)) as image: image.convert('RGB').quantize(256, dither=Image.Dither.NONE).save(out, 'PNG')
+    return out.getvalue()
+
 @patch
 def _repr_mimebundle_(self:Explorer, include=None, exclude=None)->dict:
     "The live widget, and what it shows now for whoever has no kernel."
     view = {'version_major': 2, 'version_minor': 0, 'model_id': self.model_id}
-    png = b64encode(self.image.value).decode()
+    png = b64encode(_fewer_colors(self.image.value)).decode() if self.image.value else ''
     return {'text/plain': html.unescape(self.says.value), VIEW: view} | ({'image/png': png} if png else {})
 
 setattr(Explorer, '_ipython_display_', None) # or ipywidgets 7 would never ask for the bundle
@@ -461,8 +469,22 @@ def describe_run(
     more = f"; best mIoU {best['miou']:.3f} in epoch {best['epoch']:g}" if best else ''
     return f"epoch {last['epoch']:g}: {said}{more}"
 
+# %% ../nbs/51_widgets.ipynb #w-live-code
+def _written(path): return path.stat().st_mtime_ns if path.exists() else None
+
+def _follow(explorer, run_dir, every):
+    "Draw again whenever the history of a run has changed, until the run has its result."
+    seen = _written(run_dir/'history.csv')
+    while not (run_dir/'result.json').exists():
+        time.sleep(every)
+        now = _written(run_dir/'history.csv')
+        if now != seen: explorer.redraw()
+        seen = now
+    explorer.redraw()
+
 def monitor(
-    run_dir:str|Path, # The folder of a run that is going on, or has ended
+    run_dir:str|Path, # The folder of a run that is to come, is going on, or has ended
+    every:float=0.,   # Look by itself every so many seconds until the run has ended; 0: only when the button is pressed
 )->Explorer:
     "The curves of a run as far as it is; the button looks again."
     def draw():
@@ -471,6 +493,7 @@ def monitor(
     explorer, button = Explorer(draw), labelled(W.Button, 'refresh')
     button.on_click(explorer.redraw)
     explorer.children = (button, *explorer.children)
+    if every: Thread(target=_follow, args=(explorer, Path(run_dir), every), name=f'monitor {run_dir}', daemon=True).start()
     return explorer
 
 # %% ../nbs/51_widgets.ipynb #w-board-code
@@ -582,14 +605,15 @@ def draw_prediction(
 
 # %% ../nbs/51_widgets.ipynb #w-photo-try
 def try_photo(
-    segmenter:Segmenter, # A trained network
+    segmenter:Segmenter,        # A trained network
+    example:str|Path|None=None, # A photo to show before one is chosen
 )->Explorer:
     "Upload a photo, and see what a network finds in it. What cannot be read is answered with a sentence."
     def draw(upload):
-        file = uploaded(upload)
+        file = uploaded(upload) or example
         if file is None: return None, 'Choose a photo. It stays on the computer that runs this notebook.'
-        prediction = segmenter.predict(read_photo(file))
+        prediction, name = segmenter.predict(read_photo(file)), Path(getattr(file, 'name', file)).name
         areas = ', '.join(f'{name} {area:.2%}' for name, area in list(prediction.areas.items())[1:])
-        return draw_prediction(prediction), f'{file.name}, {prediction.photo.width}x{prediction.photo.height}: {areas}'
+        return draw_prediction(prediction), f'{name}, {prediction.photo.width}x{prediction.photo.height}: {areas}'
     button = labelled(W.FileUpload, 'choose a photo', accept='image/*', multiple=False)
     return Explorer(draw, upload=button)

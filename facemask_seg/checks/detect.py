@@ -39,7 +39,8 @@ def _margin_hint(got, square, margin):
         return 'the margin changes the side only; centre and angle stay.'
     right = square.side * MARGIN / margin
     if np.isclose(got.side, right): return None
-    if np.isclose(got.side, square.side * margin / MARGIN): return 'just the wrong way round: the side is DIVIDED by the margin.'
+    if np.isclose(got.side, square.side * margin / MARGIN):
+        return 'just the wrong way round: the side is DIVIDED by the margin.'
     if np.isclose(got.side, square.side / margin): return f'the side was already divided by {MARGIN}: undo that first.'
     return f'a side of {square.side:g} becomes {right:.2f} with a margin of {margin:g}; yours is {got.side:.2f}.'
 
@@ -61,7 +62,7 @@ class _Detector:
     def __init__(self, least): self.least, self.seen = least, []
     def __call__(self, photo):
         self.seen.append(photo.size)
-        if len(self.seen) > 100: raise RuntimeError('find was called more than a hundred times; when does your loop end?')
+        if len(self.seen) > 100: raise RuntimeError('find was called a hundred times; when does your loop end?')
         w, h = photo.size
         return [FoundFace((0., 0., w/2, h/2), .9, np.zeros((5, 2)))] if h/2 >= self.least else []
 
@@ -71,7 +72,8 @@ def _smallest_hint(f):
     got, problem = attempt(f, find, photo)
     if problem: return problem
     if got is None: return 'there is a face in the first photo, and yours returns nothing.'
-    if len(set(find.seen)) == 1: return 'every photo has the same size. Is the smaller one the one that is searched next?'
+    if len(set(find.seen)) == 1:
+        return 'every photo has the same size. Is the smaller one the one that is searched next?'
     if np.isclose(got, 100): return '100 is the height in the photo as it was; the last one that is found is asked for.'
     if not 29.5 < got < 30/.9 + 1: return f'the last box that is found is 30 to 34 pixels high; yours is {got}.'
     got, problem = attempt(f, _Detector(1000), photo)

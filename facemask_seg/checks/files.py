@@ -71,7 +71,8 @@ def check_speedup(
         except Exception as e: return verdict(f'your function raises {type(e).__name__}: {e}')
         if got is None: return verdict('your function returns nothing.')
         gained[job.__name__] = float(got)
-    if gained['wait'] < 1: return verdict('waiting side by side is not slower: divide the time of 0 workers by that of 4.')
+    if gained['wait'] < 1: return verdict(
+        'waiting side by side is not slower: divide the time of 0 workers by that of 4.')
     if gained['wait'] < 1.3: return verdict('waiting should gain a lot. in_order is lazy: take all with list(...).')
     if gained['wait'] > 8: return verdict('4 workers cannot gain that much. Did both measurements take all results?')
     print(', '.join(f'{job}: {times:.1f} times faster' for job, times in gained.items()))
