@@ -85,7 +85,8 @@ VIEW = 'application/vnd.jupyter.widget-view+json' # How Jupyter calls a live wid
 def _fewer_colors(png):
     "The same picture with 256 colours."
     out = BytesIO()
-    with Image.open(BytesIO(png)) as image: image.convert('RGB').quantize(256, dither=Image.Dither.NONE).save(out, 'PNG')
+    with Image.open(BytesIO(png)) as image:
+        image.convert('RGB').quantize(256, dither=Image.Dither.NONE).save(out, 'PNG')
     return out.getvalue()
 
 @patch
@@ -493,7 +494,8 @@ def monitor(
     explorer, button = Explorer(draw), labelled(W.Button, 'refresh')
     button.on_click(explorer.redraw)
     explorer.children = (button, *explorer.children)
-    if every: Thread(target=_follow, args=(explorer, Path(run_dir), every), name=f'monitor {run_dir}', daemon=True).start()
+    about = dict(args=(explorer, Path(run_dir), every), name=f'monitor {run_dir}', daemon=True)
+    if every: Thread(target=_follow, **about).start()
     return explorer
 
 # %% ../nbs/51_widgets.ipynb #w-board-code

@@ -13,13 +13,13 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from .layers import kind_check, no
+from .core import gently, no
 from ..faces import draw_faces
 from ..images import IMAGENET, normalize
 from ..losses import LOSSES
 
 # %% ../../nbs/solutions/50_deploy.ipynb #sdep-06
-@kind_check
+@gently
 def check_speedup(
     f:Callable[[float, float], float], # The attempt: (share, factor) -> how many times as fast
 )->bool|None: # True when right
@@ -37,7 +37,7 @@ def check_speedup(
     return no(close[0] if close else f'(0.5, 2) should give 4/3; yours gives {got}.')
 
 # %% ../../nbs/solutions/50_deploy.ipynb #sdep-09
-@kind_check
+@gently
 def check_about(
     f:Callable[[dict], tuple[int, list[str]]], # The attempt: metadata -> (size, classes)
     text:str,                                  # From `Meta.to_json`
@@ -84,7 +84,7 @@ def _learned(make):
         optimizer.step()
     return net.eval(), x
 
-@kind_check
+@gently
 def check_few_bits(
     f:Callable[[Tensor, int], Tensor], # The attempt: (weight, bits) -> weights
     make:Callable[[int], nn.Module],   # `TinyUNet`: number of classes -> network

@@ -34,7 +34,7 @@ def check_iou(
     guess, truth = np.zeros((2, 4, 5), bool)
     guess[1, :4], truth[1, 2:] = True, True
     got, problem = answer(f, guess, truth)
-    if got is None: return verdict(f'{problem} The pixels that both mark are (guess & truth).sum().')
+    if got is None: return verdict(f'{problem} Begin with the pixels that both mark.')
     return verdict(_iou_hint(got))
 
 # %% ../../nbs/solutions/00_first_light.ipynb #69746600
