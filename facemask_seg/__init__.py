@@ -22,13 +22,14 @@ if TYPE_CHECKING:  # what editors and type checkers see; Python itself goes thro
     from .convert import pack, pack_drawn
     from .weights import load_model, read_meta
     from .train import DEFAULT, DEMO, Recipe, fit
-    from .predict import Prediction, Segmenter, predict_files
+    from .predict import Prediction, Segmenter, eye_openness, predict_files, tint
     from .deploy import export_onnx
 
 __all__ = [
     'EYES_LIPS', 'FACE', 'FOREGROUND', 'IGNORE', 'REST_OF_FACE', 'SCHEMES', 'Scheme', 'overlay', 'read_scheme', 'show_masks',
     'draw_face', 'draw_faces', 'write_faces', 'Packed', 'pack', 'pack_drawn', 'load_model', 'read_meta',
-    'DEFAULT', 'DEMO', 'Recipe', 'fit', 'Prediction', 'Segmenter', 'predict_files', 'export_onnx',
+    'DEFAULT', 'DEMO', 'Recipe', 'fit', 'Prediction', 'Segmenter', 'eye_openness', 'predict_files',
+    'tint', 'export_onnx',
 ]
 
 _HOME = {
@@ -36,7 +37,8 @@ _HOME = {
     'SCHEMES': 'labels', 'Scheme': 'labels', 'overlay': 'labels', 'read_scheme': 'labels', 'show_masks': 'labels',
     'draw_face': 'faces', 'draw_faces': 'faces', 'write_faces': 'faces', 'Packed': 'packed', 'pack': 'convert',
     'pack_drawn': 'convert', 'load_model': 'weights', 'read_meta': 'weights', 'DEFAULT': 'train', 'DEMO': 'train',
-    'Recipe': 'train', 'fit': 'train', 'Prediction': 'predict', 'Segmenter': 'predict', 'predict_files': 'predict',
+    'Recipe': 'train', 'fit': 'train', 'Prediction': 'predict', 'Segmenter': 'predict', 'eye_openness': 'predict',
+    'predict_files': 'predict', 'tint': 'predict',
     'export_onnx': 'deploy',
 }
 

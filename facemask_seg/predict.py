@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['Photo', 'FACES', 'BATCH', 'COLUMNS', 'ANY_NAME', 'full_size_mask', 'PredictedFace', 'Prediction', 'Merged',
-           'Mirrored', 'View', 'look', 'put_back', 'Segmenter', 'can_find_faces', 'predict_files']
+           'Mirrored', 'View', 'look', 'put_back', 'Segmenter', 'can_find_faces', 'predict_files', 'to_oklab',
+           'from_oklab', 'tint', 'eye_openness']
 
 # %% ../nbs/35_predict.ipynb #2de88748
 import csv
+import math
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -417,3 +419,52 @@ def _todo(files, dest, overwrite, skip_existing):
         f'{there[0]} is there already; say overwrite=True to replace it, skip_existing=True to keep it, '
         'or choose another folder')
     return pairs
+
+# %% ../nbs/35_predict.ipynb #uses-01
+# Ottosson's matrices: light of a screen to the cones' answers, and their cube roots to L, a and b
+_CONES = np.array([[.4122214708, .5363325363, .0514459929],
+                   [.2119034982, .6806995451, .1073969566],
+                   [.0883024619, .2817188376, .6299787005]])
+_LAB = np.array([[.2104542553, .7936177850, -.0040720468],
+                 [1.9779984951, -2.4285922050, .4505937099],
+                 [.0259040371, .7827717662, -.8086757660]])
+
+def to_oklab(
+    rgb:np.ndarray, # (..., 3) sRGB, 0..1
+)->np.ndarray:      # (..., 3): L from 0 (black) to 1 (white), a and b about -0.4..0.4
+    "The OKLab colours of screen colours (Ottosson, 2020)."
+    rgb = np.asarray(rgb, float)
+    light = np.where(rgb <= .04045, rgb/12.92, ((rgb + .055)/1.055)**2.4)
+    return np.cbrt(light @ _CONES.T) @ _LAB.T
+
+def from_oklab(
+    lab:np.ndarray, # (..., 3)
+)->np.ndarray:      # (..., 3) sRGB, 0..1; the nearest a screen has, channel by channel
+    "The inverse of `to_oklab`."
+    cones = (lab @ np.linalg.inv(_LAB).T)**3
+    light = (cones @ np.linalg.inv(_CONES).T).clip(0, 1)
+    return np.where(light <= .0031308, 12.92*light, 1.055*light**(1/2.4) - .055)
+
+# %% ../nbs/35_predict.ipynb #uses-05
+def tint(
+    photo:np.ndarray,  # (H, W, 3) uint8
+    amount:np.ndarray, # (H, W) 0..1, how much of each pixel is painted: a mask, or the probabilities of a class
+    color:str,         # Such as '#b01030'
+)->np.ndarray:         # (H, W, 3) uint8
+    "Give something another colour and keep its light and shade: the same step in OKLab for each pixel."
+    here = amount > .01
+    share, wanted = amount[here][:, None].astype(float), [int(color[i:i+2], 16)/255 for i in (1, 3, 5)]
+    lab, painted = to_oklab(photo[here]/255), photo.copy()
+    step = to_oklab(np.array(wanted)) - (share * lab).sum(0) / max(share.sum(), 1e-9)
+    painted[here] = (255*from_oklab(lab + share*step)).round()
+    return painted
+
+# %% ../nbs/35_predict.ipynb #uses-10
+def eye_openness(
+    eye:np.ndarray, # (H, W) bool: where it is
+)->float|None:      # 0 is shut, a circle has 1; None when there is no eye
+    "Height over width of an eye along its own axis, from the second moments of its mask."
+    points = np.stack(np.nonzero(eye)).astype(float)
+    if not points.size: return None
+    low, high = np.linalg.eigvalsh(np.cov(points, bias=True) + np.eye(2)/12)
+    return math.sqrt(low / high)
