@@ -169,6 +169,14 @@ def command_line(site: Path, empty: Path) -> None:
     record('facemask-seg says in one line that a folder is not there', wrong)
 
 
+def faults(empty: Path) -> None:
+    "The short form of every script in faults/; its last line is the count."
+    if sys.platform != 'linux': return
+    for script in sorted(p for p in (ROOT/'faults').glob('*.py') if p.name != 'common.py'):
+        result = run(sys.executable, script, '--short', cwd=empty)
+        record(f'faults/{script.name}: {"".join(result.stdout.splitlines()[-1:])}', problem(result))
+
+
 def with_references(path: Path, env: dict) -> str:
     "nbdev_test of one notebook; what went wrong."
     result = run(BIN/'nbdev_test', '--path', path, '--n_workers', '0', '--do_print', cwd=ROOT, env=env)
@@ -214,6 +222,7 @@ def main() -> int:
         unchanged(tmp/'copy')
         package(tmp/'copy', tmp/'dist', tmp/'site')
         command_line(tmp/'site', tmp/'empty')
+        faults(tmp/'empty')
         site(tmp/'copy', len(paths))
         browser(tmp/'copy')
         record('fastcore 2 installs', problem(run(sys.executable, '-m', 'pip', 'install', '-qq', '--no-deps', '--target', tmp/'newer', 'fastcore>=2')))

@@ -232,7 +232,7 @@ def _train(args):
     recipe = _recipe(args, packed)
     run = Path(args.run_dir) if args.run_dir else _run_dir(packed, recipe)
     _say(f'run folder: {run}')
-    result = fit(recipe, packed.path, run, device=args.device, workers=args.workers)
+    result = fit(recipe, packed.path, run, device=args.device, workers=args.workers, compiled=args.compile)
     print(table(result['test']) if result['test'] else f'{len(packed)} photos leave none for testing')
     print(f'test split; best epoch {result["best_epoch"]}; everything is in {run}')
     print(f'next: {NAME} predict PHOTO --weights {shlex.quote(str(run))}')
@@ -249,6 +249,7 @@ def _add_train(commands):
     p.add_argument('packed', metavar='PACKED', help=f'folder made by {NAME} convert')
     p.add_argument('--run', dest='run_dir', metavar='DIR',
         help='run folder (default: runs/NAME, the same for the same command)')
+    p.add_argument('--compile', action='store_true', help='make one program of the network: faster steps on a GPU')
     p.add_argument('--recipe', metavar='FILE', help='JSON with fields of a recipe, such as recipe.json of another run')
     _add_workers(p, 'processes', 0)
     _add_device(p)

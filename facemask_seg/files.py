@@ -50,10 +50,14 @@ def _explain_full(path, temporary):
     try: yield
     except Exception as e:
         if not _is_full(e, temporary): raise
-        full = OSError(f'{path}: the disk is full, so it was not written; '
-                       'free some space or choose another folder, then start again')
-        full.errno = errno.ENOSPC
-        raise full from e
+        raise _full(path) from e
+
+def _full(path):
+    "What to say of a file that a full disk has no room for."
+    full = OSError(f'{path}: the disk is full, so it was not written; '
+                   'free some space or choose another folder, then start again')
+    full.errno = errno.ENOSPC
+    return full
 
 # %% ../nbs/13_files.ipynb #a6a6cfc0
 def _replace(temporary, path, tries=6):
@@ -115,13 +119,20 @@ def lock(
     folder:str|os.PathLike, # Made when missing
 )->Iterator[None]:
     "Be the only one who writes into `folder` while the block runs. Raises `FolderBusy` at once when another is."
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder/LOCK, 'ab') as file:
-        held = _held(file.fileno(), folder)
+    with _lock_file(Path(folder)) as file:
+        held = _held(file.fileno(), Path(folder))
         try: yield
         finally:
             if held: _free(file.fileno())
+
+def _lock_file(folder):
+    "The open file whose lock is taken; the folder is made when missing."
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return open(folder/LOCK, 'ab')
+    except OSError as e:
+        if e.errno not in FULL: raise
+        raise _full(folder/LOCK) from e
 
 def _held(handle, folder):
     "Take the lock. True when it is ours, False where the file system knows no locks."

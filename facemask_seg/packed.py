@@ -252,8 +252,7 @@ class PackWriter:
         if (self.dest/MANIFEST).exists(): raise FileExistsError(
             f'{self.dest} is a finished packed folder already; '
             'delete it or choose another folder')
-        self.dest.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
+        with _explain_full(self.dest), ExitStack() as stack:
             stack.enter_context(lock(self.dest))
             sweep(self.dest)
             self.entries = _continue(self.dest, self.settings)
@@ -277,9 +276,10 @@ class PackWriter:
         check:Callable|None=None, # Gets the manifest, and may raise `ValueError` to refuse the folder
     )->dict:                      # The manifest
         "Finish the folder. Raises `ValueError`, and leaves nothing, when no face can be used."
-        for f in self.files: f.close()
         try:
-            manifest = _whole(self.dest, self.settings, self.entries)
+            with _explain_full(self.dest):
+                for f in self.files: f.close()
+                manifest = _whole(self.dest, self.settings, self.entries)
             if check: check(manifest)
         except ValueError:
             _discard(self.dest)

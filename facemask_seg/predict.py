@@ -13,7 +13,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -26,7 +26,7 @@ from PIL import Image
 from .detect import (
     FoundFace, Square, cut_square, face_mask, face_owners, face_probabilities, face_square, find_faces, merge_faces)
 from .files import atomic, in_order, show_progress
-from .images import find_photos, fit_square, open_photo, prepare, save_mask, unfit_square
+from .images import find_photos, fit_square, open_photo, prepare, read_mask, save_mask, unfit_square
 from .labels import EYES_LIPS, Scheme, overlay, read_scheme
 from .loop import decide, forward, pick_device, predict_probabilities
 from .unet import fold
@@ -58,6 +58,11 @@ def _free(path, overwrite):
     return path
 
 # %% ../nbs/35_predict.ipynb #2122f32a
+def _shares(mask, scheme):
+    "The share of a mask's pixels that each class covers."
+    counts = np.bincount(mask.ravel(), minlength=scheme.n_classes)
+    return {name: int(n)/mask.size for name, n in zip(scheme.classes, counts)}
+
 class PredictedFace(NamedTuple):
     "One face that was found in a photo."
     box:tuple[float, float, float, float] # left, top, right, bottom, in pixels of the photo
@@ -77,8 +82,7 @@ class Prediction:
     @property
     def areas(self)->dict[str, float]:
         "The share of the photo's pixels that each class covers, background included; sums to 1."
-        counts = np.bincount(self.mask.ravel(), minlength=self.scheme.n_classes)
-        return {name: int(n)/self.mask.size for name, n in zip(self.scheme.classes, counts)}
+        return _shares(self.mask, self.scheme)
 
     def overlay(self,
         alpha:float=.5, # 0 shows the photo only, 1 the colours only
@@ -368,6 +372,16 @@ def _read_table(path):
     if not ours: raise ValueError(f'{path}: is not a table of faces; move it away or choose another folder')
     return table
 
+def _unnoted(files, dest, table):
+    "Rows of masks that are there and in no line of the table: a full disk or a kill came between."
+    known = {line['mask'] for line in table}
+    for file, (mask, picture) in zip(files, _outputs(files, dest)):
+        if mask.name in known or not mask.exists(): continue
+        with suppress(ValueError, OSError):
+            ids, scheme = read_mask(mask)
+            if scheme: yield {'file': file.name, 'mask': str(mask), 'overlay': str(picture),
+                              'areas': _shares(ids, scheme), 'faces': None}
+
 def _write_table(path, rows):
     "Write the lines of `rows`, after those of other masks that are in the file already."
     lines = [line for row in rows if 'mask' in row for line in _lines(row)]
@@ -393,7 +407,10 @@ def predict_files(
     progress:bool=True,              # Show a progress bar
 )->list[dict]:                       # Per file 'file', and 'mask', 'overlay', 'areas' and 'faces', or 'reason'
     "Predict many photos in batches; write masks and overlays. Raises `FileExistsError` before doing anything."
-    todo = _todo([Path(f) for f in files], Path(dest), overwrite, skip_existing)
+    files = [Path(f) for f in files]
+    todo = _todo(files, Path(dest), overwrite, skip_existing)
+    table = _read_table(Path(dest)/'faces.csv')   # what is wrong with it is better known now than after an hour
+    noted = list(_unnoted(files, Path(dest), table)) if skip_existing else []
     search, done = bool(todo) and segmenter.searches(faces), {}
     def read(pair): return _look_or_reason(pair[0], segmenter.meta.size, search)
     def write(answer): # a pair of a file's number and what `answers` gives
@@ -406,7 +423,7 @@ def predict_files(
             for _ in show_progress(written, 'predict', progress, total=len(todo), unit='photo'): pass
     finally:     # what is done is noted, also after Ctrl-C
         rows = [done[i] for i in sorted(done)]
-        if any('mask' in row for row in rows): _write_table(Path(dest)/'faces.csv', rows)
+        if noted or any('mask' in row for row in rows): _write_table(Path(dest)/'faces.csv', noted + rows)
     return rows
 
 # %% ../nbs/35_predict.ipynb #files-todo

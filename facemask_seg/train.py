@@ -715,6 +715,7 @@ def train_task(
     workers:int|None=0,             # Processes that load photos, beside this one; 0: none, None: one per core
     progress:bool=True,             # Progress bars, and a line per epoch
     checkpoint_minutes:float=5,     # Between two checkpoints inside an epoch; 0: after every step
+    compiled:bool=False,            # Whether `torch.compile` makes one program of the network: faster steps on a GPU
 )->dict:                            # The result, also in run_dir/result.json
     "The trainer: begin or continue a run, and finish it. Raises what `fit` does."
     packed, path = Packed(data), Path(run_dir)
@@ -725,8 +726,9 @@ def train_task(
         done = open_run(path, recipe, packed.fingerprint)   # another process may have been faster
         if done is not None: return done
         write_json(path/'recipe.json', recipe.to_dict())
-        return _train(start_run(recipe, packed, path, pick_device(str(device)), workers, progress, task,
-                                checkpoint_minutes))
+        run = start_run(recipe, packed, path, pick_device(str(device)), workers, progress, task, checkpoint_minutes)
+        if compiled: run.model.compile()
+        return _train(run)
 
 def _train(run):
     "Train what is not trained yet, in a folder that is ours."
@@ -748,12 +750,13 @@ def fit(
     workers:int|None=0,             # Processes that load photos, beside this one; 0: none, None: one per core
     progress:bool=True,             # Progress bars, and a line per epoch
     checkpoint_minutes:float=5,     # Between two checkpoints inside an epoch; 0: after every step
+    compiled:bool=False,            # Whether `torch.compile` makes one program of the network: faster steps on a GPU
 )->dict:                            # The result, also in run_dir/result.json
     """Train, validate every epoch, evaluate the best weights.
 
     Raises `FloatingPointError` for a loss that is not finite, `ValueError` or `FileExistsError` for another run's
     folder, and `files.FolderBusy` while another process trains there."""
-    return train_task(STANDARD, recipe, data, run_dir, device, workers, progress, checkpoint_minutes)
+    return train_task(STANDARD, recipe, data, run_dir, device, workers, progress, checkpoint_minutes, compiled)
 
 # %% ../nbs/33_train.ipynb #c0ffee52
 def check_unseen(

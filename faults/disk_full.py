@@ -49,11 +49,10 @@ def sweep(table: Table, name: str, options: list[str], wanted: dict) -> None:
     for option in options:
         fresh(option)
         done = command(*words)
-        if done.code == 0: wrong, how = '', 'enough'
-        else: wrong, how = problem(done), 'one line; went on, the same files'
+        wrong, how = ('', 'enough') if done.code == 0 else (problem(done), 'one line; then went on, the same files')
         mount(ENOUGH)
-        again = command(*words)
-        if again.code != 0: wrong += f'\nthen exit code {again.code}: {again.err[-1500:]}'
+        if done.code: done = command(*words)
+        if done.code: wrong += f'\nthen exit code {done.code}: {done.err[-1500:]}'
         found = comparable(contents(Path('disk')))
         if found != wanted: wrong += f'\nother files: {sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))}'
         table.add(f'{name}, {option}', how, wrong)
