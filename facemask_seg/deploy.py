@@ -9,7 +9,6 @@ __all__ = ['take_turns', 'Deployable', 'export_program', 'export_onnx', 'OnnxMod
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch

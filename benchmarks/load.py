@@ -1,0 +1,85 @@
+"""Loading: batches of bytes against a memcpy of the same bytes, augmentation per photo, and the loader's share of a training step.
+
+The peer of a batch is `numpy.copyto` of as many bytes: nothing that hands out a batch can be faster.
+"""
+from pathlib import Path
+
+import numpy as np
+
+from common import claim, in_turns, options, report, scratch
+
+
+def through(loader) -> None:
+    "Take every batch of a loader."
+    for _ in loader: pass
+
+
+def loading(packed, rounds: int) -> tuple[list[dict], list[dict]]:
+    "Batches of 16 without augmentation against a memcpy, and augmentation per photo."
+    from facemask_seg.data import FaceDataset, batches
+    n = len(packed)
+    images, masks = np.empty(packed.images.shape, np.uint8), np.empty(packed.masks.shape, np.uint8)
+    def copy():
+        np.copyto(images, packed.images)
+        np.copyto(masks, packed.masks)
+    ways = {'memcpy': copy}
+    for augment in 'none', 'flip', 'standard':
+        data = FaceDataset(packed, augment=augment)
+        ways[f'batches, augment={augment}'] = lambda data=data: through(batches(data, 16, shuffle=True))
+    seconds = in_turns(ways, rounds)
+    size = images.nbytes + masks.nbytes
+    rows = [{f'{packed.size} px, one process': k, 'ms a photo': 1000 * s / n, 'MB a second': size / s / 1e6,
+             'share of memcpy': seconds['memcpy'] / s} for k, s in seconds.items()]
+    share = seconds['memcpy'] / seconds['batches, augment=none']
+    return rows, [claim(f'batches of bytes at {packed.size} px against memcpy', share, .4, 'of its speed')]
+
+
+def share_of_step(packed, rounds: int, steps: int) -> tuple[list[dict], list[dict]]:
+    "How long a training waits for its batches, beside how long it computes."
+    import time
+    import torch
+    from facemask_seg.data import FaceDataset, batches
+    from facemask_seg.images import IMAGENET
+    from facemask_seg.loop import pick_precision, train_one_epoch
+    from facemask_seg.losses import LOSSES
+    from facemask_seg.unet import ResNet34UNet
+    model = ResNet34UNet(packed.scheme.n_outputs)
+    optimizer, rows, claims = torch.optim.AdamW(model.parameters()), [], []
+    for augment, workers in ('flip', 0), ('standard', 0), ('standard', 1):
+        data, waited = FaceDataset(packed, range(16 * steps), augment=augment), []
+        def watched(loader):
+            it = iter(loader)
+            while True:
+                start = time.perf_counter()
+                batch = next(it, None)
+                waited.append(time.perf_counter() - start)
+                if batch is None: return
+                yield batch
+        start = time.perf_counter()
+        train_one_epoch(model, watched(batches(data, 16, workers=workers)), LOSSES['cross_entropy_dice'], optimizer, stats=IMAGENET,
+                        device='cpu', precision=pick_precision('auto', 'cpu'), progress=False)
+        whole = time.perf_counter() - start
+        first = waited.pop(0)      # a worker process has to start: once for a whole training
+        whole -= first
+        rows.append({f'training at {packed.size} px, batches of 16': f'augment={augment}, workers={workers}', 'ms a step': 1000 * whole / (steps - 1),
+                     'ms of it waiting': 1000 * sum(waited) / (steps - 1), 'share': sum(waited) / whole})
+    claims.append(claim("the loader's share of a step, augment=standard, one worker", rows[-1]['share'], .02, 'of the time', least=False))
+    return rows, claims
+
+
+if __name__ == '__main__':
+    args = options(__doc__)
+    from facemask_seg.convert import pack_drawn
+    from facemask_seg.packed import Packed
+    rounds, tables, claims = args.rounds or (1 if args.quick else 7), {}, []
+    with scratch() as tmp:
+        for size, n in ((64, 48),) if args.quick else ((128, 128), (256, 96)):
+            pack_drawn(Path(tmp)/str(size), n, size=size, progress=False)
+            packed = Packed(Path(tmp)/str(size))
+            tables[f'Loading, {size} px'], more = loading(packed, rounds)
+            claims += more
+            if size <= 128:
+                tables[f'Waiting, {size} px'], more = share_of_step(packed, rounds, min(6, n // 16))
+                claims += more
+            del packed
+    report('load', args, tables, claims)
