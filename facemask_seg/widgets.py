@@ -494,8 +494,9 @@ def monitor(
     explorer, button = Explorer(draw), labelled(W.Button, 'refresh')
     button.on_click(explorer.redraw)
     explorer.children = (button, *explorer.children)
-    about = dict(args=(explorer, Path(run_dir), every), name=f'monitor {run_dir}', daemon=True)
-    if every: Thread(target=_follow, **about).start()
+    if not every: return explorer
+    watch = explorer, Path(run_dir), every
+    Thread(target=_follow, args=watch, name=f'monitor {run_dir}', daemon=True).start()
     return explorer
 
 # %% ../nbs/51_widgets.ipynb #w-board-code
@@ -614,7 +615,7 @@ def try_photo(
     def draw(upload):
         file = uploaded(upload) or example
         if file is None: return None, 'Choose a photo. It stays on the computer that runs this notebook.'
-        prediction, name = segmenter.predict(read_photo(file)), Path(getattr(file, 'name', file)).name
+        prediction, name = segmenter.predict(read_photo(file)), Path(str(getattr(file, 'name', file))).name
         areas = ', '.join(f'{name} {area:.2%}' for name, area in list(prediction.areas.items())[1:])
         return draw_prediction(prediction), f'{name}, {prediction.photo.width}x{prediction.photo.height}: {areas}'
     button = labelled(W.FileUpload, 'choose a photo', accept='image/*', multiple=False)
