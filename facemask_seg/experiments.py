@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'BASELINE', 'PRETRAINED', 'ONE_CLASS', 'COMMON', 'MENDED', 'AUTOPSY', 'UNPAIRED', 'IDEAS', 'FULL', 'BEYOND',
-           'EXPERIMENTS', 'EQUAL', 'Experiment', 'with_photos', 'prepare', 'Protocol', 'score_fit', 'train_one',
-           'run_recipe', 'learn_blind', 'blind_address', 'run_blind', 'run_experiment', 'results_folder', 'read_runs',
-           'fits', 'runs_of', 'paired', 'protocols', 'protocol_with', 'seed_noise', 'verdict', 'check_pairs',
-           'seed_part', 'compare', 'mean_of', 'summarize', 'versus', 'signed', 'in_words', 'answers', 'heading',
-           'control', 'table', 'told', 'markdown', 'draw_forest', 'on_validation', 'board', 'shipped_line',
+           'EXPERIMENTS', 'ASKED', 'TOP', 'EQUAL', 'Experiment', 'with_photos', 'prepare', 'Protocol', 'score_fit',
+           'train_one', 'run_recipe', 'learn_blind', 'blind_address', 'run_blind', 'run_experiment', 'results_folder',
+           'read_runs', 'fits', 'runs_of', 'paired', 'protocols', 'protocol_with', 'seed_noise', 'verdict',
+           'check_pairs', 'seed_part', 'compare', 'mean_of', 'summarize', 'versus', 'signed', 'in_words', 'answers',
+           'heading', 'control', 'table', 'told', 'markdown', 'draw_forest', 'on_validation', 'board', 'shipped_line',
            'read_peers', 'leaderboard', 'draw_climb', 'hardest', 'fits_better_swapped', 'looks_swapped', 'train_small']
 
 # %% ../nbs/41_experiments.ipynb #05a789a8
@@ -35,7 +35,7 @@ from .metrics import ConfusionMatrix, by_photo, foreground_iou, photo_record, re
 from .optimizers import lr_factor
 from .original import ORIGINAL, OriginalRecipe, best_threshold, train_original
 from .packed import Packed
-from .predict import Segmenter
+from .predict import Mirrored, Segmenter
 from .train import DEFAULT, Recipe, device_name, fit, make_splits
 from .weights import read_meta, weights_path
 
@@ -174,6 +174,16 @@ BEYOND = {
 }
 EXPERIMENTS = AUTOPSY | IDEAS | BEYOND
 
+# %% ../nbs/41_experiments.ipynb #asked-01
+ASKED = { # In words: the experiment, the idea's recipe, and what it is compared with
+    "ImageNet's statistics rather than one mean and one deviation for everything": (
+        'imagenet_stats', 'pretrained', 'report_stats'),
+    "the same rather than the data's own three of each": ('imagenet_stats', 'pretrained', 'data_stats'),
+    'the later layers of the encoder trained rather than none': ('unfreezing', 'early', 'frozen'),
+    'four classes rather than one': ('four_classes', 'baseline', 'one_class'),
+    "BCE with logits in the report's own system": ('autopsy', 'bce_with_logits', 'common'),
+}
+
 # %% ../nbs/41_experiments.ipynb #12f52082
 def prepare(
     recipe:Recipe|OriginalRecipe,
@@ -253,23 +263,27 @@ def at_best_threshold(segmenter:Segmenter, train:FaceDataset, test:FaceDataset, 
     return {'threshold': threshold, 'foreground_iou': values.mean().item(), 'by_photo': by_photo}
 
 # %% ../nbs/41_experiments.ipynb #fit-01
+TOP = 'miou', 'iou', 'f1', 'foreground_iou', 'n' # What stands at the top of a stored run, of its test
+
 def score_fit(
     recipe:Recipe,
     data:str|Path,   # The packed folder
     folder:str|Path, # The finished run
     device:str='auto',
-)->dict:             # 'valid' and 'best_threshold'; for nineteen classes 'test' and its metrics, too
+)->dict:             # 'valid', 'best_threshold', 'tta' (two looks); for nineteen classes 'test' and its metrics, too
     "What a stored run says beyond the result of `fit`, from the weights of the run."
     scheme = JUDGES.get(recipe.scheme.name, recipe.scheme)
     segmenter = Segmenter.load(folder, scheme, device)
     plain = replace(recipe, scheme=scheme, augment='none', class_weights=None)
-    splits = make_splits(plain, Packed(data))
-    def scored(name): return evaluate(segmenter.model, batches(splits[name], 20), scheme, stats=segmenter.meta.stats,
-                                      device=segmenter.device, progress=False)
-    found = {'valid': scored('valid'), 'best_threshold': at_best_threshold(segmenter, splits['train'], splits['test'])}
+    splits, mirrored = make_splits(plain, Packed(data)), Mirrored(segmenter.model, scheme)
+    def scored(name, model): return evaluate(model, batches(splits[name], 20), scheme, stats=segmenter.meta.stats,
+                                             device=segmenter.device, progress=False)
+    found = {'valid': scored('valid', segmenter.model),
+             'best_threshold': at_best_threshold(segmenter, splits['train'], splits['test']),
+             'tta': {name: scored(name, mirrored) for name in ('valid', 'test')}}
     if scheme == recipe.scheme: return found
-    test = scored('test')
-    return found | {'test': test} | {k: test[k] for k in ('miou', 'iou', 'f1', 'foreground_iou', 'n')}
+    test = scored('test', segmenter.model)
+    return found | {'test': test} | {k: test[k] for k in TOP}
 
 # %% ../nbs/41_experiments.ipynb #391a417a
 def train_one(
@@ -783,9 +797,8 @@ def on_validation(
 )->list[dict]:       # Only runs that noted the validation split photo by photo
     "The same runs, judged by the validation split."
     noted = [r for r in runs if 'by_photo' in r.get('valid', {})]
-    top = 'miou', 'iou', 'f1', 'foreground_iou', 'n'
     return [{k: v for k, v in r.items() if k != 'best_threshold'}
-            | {'test': r['valid'], 'judged': 'validation'} | {k: r['valid'][k] for k in top} for r in noted]
+            | {'test': r['valid'], 'judged': 'validation'} | {k: r['valid'][k] for k in TOP} for r in noted]
 
 # %% ../nbs/41_experiments.ipynb #board-01
 def board(
