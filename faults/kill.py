@@ -3,11 +3,12 @@
     python faults/kill.py [--short]
 
 A killed process writes nothing any more, not even a half line. Each run below is killed again and again, at moments drawn
-at random, and started again, until it ends; then every byte must be that of a run that nobody disturbed. At last, two
-processes that write into one folder.
+at random, and started again, until it ends; then every byte must be that of a run that nobody disturbed. Then two processes
+that write into one folder; and a source whose files are cut off and deleted while they are converted.
 """
 import json, os, random, signal, sys, time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from common import Table, contents, make_material, workplace
@@ -102,6 +103,22 @@ def together(table: Table, name: str, work: Callable) -> None:
     table.add(f'{name}: two at once', f'exit codes {codes}', '' if codes == [0, 1] and same else f'codes {codes}, same: {same}')
 
 
+def changing(table: Table) -> None:
+    "Cut off and delete photos while they are packed: each face is packed as it was, or has a line that names it."
+    from facemask_seg.packed import Packed
+    pid = start(convert, Path('changed'))
+    for i, photo in enumerate(sorted(Path('many/images').iterdir(), reverse=True)):
+        if i % 3 == 0: photo.unlink()
+        if i % 3 == 1: os.truncate(photo, 100)
+    code, found, straight = ended(pid), Packed('changed').verify(), Packed('convert-straight')
+    problems = {p['file'] for p in found.manifest['problems']}
+    wrong = [] if code == 0 and len(found) + len(problems) == len(straight) else [f'exit code {code}, {len(found)} + {len(problems)}']
+    for i, name in enumerate(found.names):
+        j = straight.names.index(name)
+        if (found.images[i] != straight.images[j]).any() or (found.masks[i] != straight.masks[j]).any(): wrong.append(f'{name} differs')
+    table.add('convert: a source that changes', f'{len(found)} faces as they were, {len(problems)} named', '; '.join(wrong))
+
+
 def main() -> int:
     "All of it; the exit code."
     seed = int.from_bytes(os.urandom(2), 'big')
@@ -115,10 +132,11 @@ def main() -> int:
             write_faces(here/'many', FACES, size=96)
             os._exit(0)
         assert ended(pid) == 0
-        import facemask_seg.convert, facemask_seg.train  # noqa: once, for all children
+        for module in 'convert', 'train': import_module(f'facemask_seg.{module}')   # once, for all children
         for work in train, convert:
             torment(table, work.__name__, work, KILLS[work.__name__], draw)
             together(table, work.__name__, work)
+        changing(table)
     return table.close()
 
 
