@@ -136,6 +136,7 @@ def search_texts(site: Path) -> None:
 
 def words(markup: str) -> str:
     "The words of some HTML."
+    markup = re.sub(r'</?(p|div|li|h\d|summary|details|section|table|tr|td|th|br)\b[^>]*>', ' ', markup)
     return ' '.join(html.unescape(re.sub(r'<[^>]+>', '', markup)).split())
 
 
@@ -143,7 +144,7 @@ def prose_of(page: str, place: str) -> str:
     "The sentences of one section of a page: no code, no outputs, no entries."
     main = page[page.index('<main'):page.index('</main>')]
     main = re.sub(r'<(pre|table|math|style|script|figure)\b.*?</\1>', ' ', main, flags=re.DOTALL)
-    main = re.sub(r'<details class="api".*?</details>', ' ', main, flags=re.DOTALL)
+    main = re.sub(r'<details class="api".*?</details>|<header.*?</header>', ' ', main, flags=re.DOTALL)
     start = main.find(f'id="{place}"') if place else 0
     if start < 0: return ''
     start = main.index('>', start) + 1 if place else 0
