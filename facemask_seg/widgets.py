@@ -83,10 +83,10 @@ class Explorer(W.VBox):
 VIEW = 'application/vnd.jupyter.widget-view+json' # How Jupyter calls a live widget
 
 def _fewer_colors(png):
-    "The same picture with 256 colours."
+    "The same picture with 128 colours."
     out = BytesIO()
     with Image.open(BytesIO(png)) as image:
-        image.convert('RGB').quantize(256, dither=Image.Dither.NONE).save(out, 'PNG')
+        image.convert('RGB').quantize(128, dither=Image.Dither.NONE).save(out, 'PNG')
     return out.getvalue()
 
 @patch
@@ -593,17 +593,20 @@ def uploaded(
 def draw_prediction(
     prediction:Prediction,
 )->Picture:
-    "The photo with its classes tinted, and how much of it each class covers."
+    "The photo with its classes tinted, and how much of it each class covers; of many classes only those that are there."
     tinted = prediction.overlay()
     tinted.thumbnail((640, 640))
-    names, areas = prediction.scheme.classes[1:], list(prediction.areas.values())[1:]
-    picture = Picture(7, 3)
+    rows = list(zip(prediction.scheme.classes, prediction.areas.values(), prediction.scheme.colors))[1:]
+    if len(rows) > 4: rows = [row for row in rows if row[1]]
+    names, areas, colors = zip(*rows) if rows else ((), (), ())
+    picture = Picture(7, max(3, .22*len(rows)))
     left, right = picture.subplots(1, 2, width_ratios=(1.2, 1))
     left.imshow(tinted)
     left.axis('off')
-    right.barh(range(len(names)), [100*a for a in areas], height=.6, color=prediction.scheme.colors[1:])
-    right.set(yticks=range(len(names)), yticklabels=[n.replace('_', ' ') for n in names], xlabel='% of the photo')
-    right.set_ylim(max(len(names), 3) - .5, -.5)
+    right.barh(range(len(rows)), [100*a for a in areas], height=.6, color=colors)
+    right.set(yticks=range(len(rows)), yticklabels=[n.replace('_', ' ') for n in names], xlabel='% of the photo')
+    right.tick_params(axis='y', labelsize=8 if len(rows) > 8 else 10)
+    right.set_ylim(max(len(rows), 3) - .5, -.5)
     return picture
 
 # %% ../nbs/51_widgets.ipynb #w-photo-try
