@@ -593,7 +593,7 @@ def uploaded(
 def draw_prediction(
     prediction:Prediction,
 )->Picture:
-    "The photo with its classes tinted, and how much of it each class covers; of many classes only those that are there."
+    "The photo with its classes tinted, and how much of it each covers; of many classes only those that are there."
     tinted = prediction.overlay()
     tinted.thumbnail((640, 640))
     rows = list(zip(prediction.scheme.classes, prediction.areas.values(), prediction.scheme.colors))[1:]

@@ -63,7 +63,8 @@ def _rounding_slip(f):
     if not torch.equal(weight, before): return 'it changes the weights that it was given; return new ones.'
     if got.shape != weight.shape: return f'the shape must stay {tuple(weight.shape)}; yours is {tuple(got.shape)}.'
     one_scale = (weight / 10).round() * 10
-    if torch.allclose(got, one_scale): return 'one scale for all channels rounds the small channel away; take one for each.'
+    if torch.allclose(got, one_scale):
+        return 'one scale for all channels rounds the small channel away; take one for each.'
     right = torch.tensor([[2 / 3, -1., 1 / 3], [30., 10., -20.]]).view(2, 3, 1, 1)
     whole = torch.tensor([[2., -3., 1.], [3., 1., -2.]]).view(2, 3, 1, 1)
     if torch.allclose(got, whole): return 'those are the whole numbers; multiply them by the scale again.'
