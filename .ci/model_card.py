@@ -95,17 +95,18 @@ def measure(faces: Path, weights: Path) -> dict:
     network = Segmenter.load(weights, FACE, 'cpu')
     truth, true_parts = (np.stack([scheme.from_source(mask) for mask in labels]) for scheme in (EYES_LIPS, FACE))
 
-    def ask(tta: bool) -> torch.Tensor:
-        return torch.cat([network.probabilities(photos[i:i+10], tta) for i in range(0, len(photos), 10)])
+    def ask(tta: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        maps = (network.probabilities(photos[i:i+10], tta) for i in range(0, len(photos), 10))
+        few, every = zip(*[(eyes_and_lips(p), decide(p)) for p in maps])
+        return torch.cat(few), torch.cat(every)
     def counts(masks) -> np.ndarray: return by_photo(masks, truth, EYES_LIPS.n_classes).numpy()
 
-    p = ask(tta=False)
-    masks = eyes_and_lips(p)
-    once, parts = counts(masks), by_photo(decide(p), true_parts, FACE.n_classes).numpy()
-    twice = counts(eyes_and_lips(ask(tta=True)))
+    masks, all_parts = ask(tta=False)
+    once, parts = counts(masks), by_photo(all_parts, true_parts, FACE.n_classes).numpy()
+    twice = counts(ask(tta=True)[0])
     whole = Segmenter.load(weights, EYES_LIPS, 'cpu').predict(photos, faces='all')
     divided = list(groups([about(np.asarray(photo), mask) for photo, mask in zip(photos, labels)]))
-    rest = {(by, name): sorted({*range(len(photos))} - {*i}) for by, name, i in divided}
+    rest = {(by, name): [k for b, other, i in divided if b == by and other != name for k in i] for by, name, _ in divided}
     eyes, found = (np.isin(ids, (1, 2)).sum((1, 2)) for ids in (truth, masks.numpy()))
     return {'weights': hashlib.sha256(weights.read_bytes()).hexdigest(), 'photos': [files[0].stem, files[-1].stem],
             'all': score(once), 'two_looks': score(twice),
