@@ -1,10 +1,9 @@
 """A training step: photos a second against segmentation_models_pytorch, in the same precision, and where the time goes.
 
 The peer is smp's Unet with a ResNet34, cross-entropy and its DiceLoss, AdamW, as its documentation trains it. Both see the same batch
-of 16 drawn faces of 128 px. With --compile, torch.compile is measured too.
+of 16 drawn faces of 128 px. A third way is ours with doubling and convolution as one transposed convolution (`unet.fold_upsampling`), which the
+package does in prediction only. With --compile, torch.compile is measured too.
 """
-import numpy as np
-
 from common import claim, in_turns, options, report
 
 SIZE, BATCH = 128, 16
@@ -27,10 +26,27 @@ def our_step(photos, masks, precision: str, compiled: bool = False):
     from facemask_seg.losses import LOSSES
     from facemask_seg.unet import ResNet34UNet
     model = ResNet34UNet(4)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)   # as `train` does
     network = torch.compile(model) if compiled else model
     return lambda: train_one_epoch(network, [(photos, masks)], LOSSES['cross_entropy_dice'], optimizer, stats=IMAGENET, device='cpu',
                                    precision=precision, progress=False)
+
+
+def with_spreading(step):
+    "The same step with decoder blocks that spread what comes from below, in place of repeating it."
+    import torch
+    from facemask_seg.unet import DecoderBlock, fold_upsampling
+    functional = torch.nn.functional
+    def forward(self, x, skip=None):
+        conv, norm, relu = self.conv1
+        y = functional.conv_transpose2d(x, fold_upsampling(conv.weight[:, :self.c_below]), stride=2, padding=1)
+        if skip is not None: y = y + functional.conv2d(skip, conv.weight[:, self.c_below:], padding=1)
+        return self.conv2(relu(norm(y)))
+    def spreading():
+        usual, DecoderBlock.forward = DecoderBlock.forward, forward
+        try: step()
+        finally: DecoderBlock.forward = usual
+    return spreading
 
 
 def smp_step(photos, masks, precision: str):
@@ -70,7 +86,8 @@ if __name__ == '__main__':
     precisions = dict.fromkeys(['fp32', pick_precision('auto', 'cpu')])
     tables, claims, notes = {}, [], []
     for precision in precisions:
-        ways = {'smp': smp_step(photos, masks, precision), 'ours': our_step(photos, masks, precision)}
+        ways = {'smp': smp_step(photos, masks, precision), 'ours': our_step(photos, masks, precision),
+                'ours, spreading': with_spreading(our_step(photos, masks, precision))}
         if args.compile: ways['ours, torch.compile'] = our_step(photos, masks, precision, compiled=True)
         seconds = in_turns(ways, args.rounds or rounds)
         tables[f'A training step, {precision}, {size} px, batches of {BATCH}'] = [
