@@ -178,7 +178,7 @@ def _recipe_flags():
 
 def _help(comment, choices, default):
     "A field's comment, the choices that it does not mention, and the default, as argparse wants them."
-    text = comment[0].lower() + comment[1:]
+    text = (comment[0].lower() + comment[1:]).replace('None', 'none')
     if not all(str(c) in text for c in choices): text += ': ' + ', '.join(map(str, choices))
     return f'{text} (default: {"none" if default is None else default})'.replace('%', '%%')
 
@@ -219,7 +219,7 @@ def table(
     number = lambda x: '    -' if x is None else f'{x:.3f}'
     rows = [f'{name:<14}{number(report["iou"][name])}  {number(report["f1"][name])}' for name in report['iou']]
     n, miou, foreground = report['n'], number(report['miou']), number(report['foreground_iou'])
-    rough = [f'{n} photos are few: the scores say little']
+    rough = [f'only {n} photo{"s" if n > 1 else ""}: too few, the scores say little']
     return '\n'.join([f'{"class":<14}{"IoU":<7}F1', *rows,
         f'mIoU {miou} without background; foreground IoU {foreground}; {n} photos', *(rough if n < FEW else [])])
 
