@@ -72,8 +72,9 @@ def documented(cells: list, module: str, page: str) -> list:
     for cell in cells:
         if not (called := shown_name(cell)): continue
         text = reference.entry(reference.find(module, called, page), shown)
+        mark = cell.get('id') or f'api-{reference.anchor(called)}'[:64].replace('.', '-')
         cell.clear()
-        cell.update(cell_type='markdown', metadata={}, source=f'```{{=html}}\n{text}\n```')
+        cell.update(cell_type='markdown', id=mark, metadata={}, source=f'```{{=html}}\n{text}\n```')
     return cells
 
 

@@ -4,7 +4,7 @@ readable contrast, light and dark, at 1280 and 390 pixels. Screenshots stay in F
 python .ci/pages.py [SITE] [FOLDER] [PAGE ...]    SITE: _docs as `make docs` makes it
 needs node, chromium, and playwright-core, which `make test` installs
 """
-import json, os, subprocess, sys, tempfile, threading
+import json, os, re, subprocess, sys, tempfile, threading
 from collections import Counter
 from functools import partial
 from html.parser import HTMLParser
@@ -42,6 +42,8 @@ def broken_links(site: Path) -> list[dict]:
             if not (site/file).is_file(): found.append(dict(page=name, what='broken link', detail=target))
             elif file in pages and unquote(place) not in pages[file].ids:
                 found.append(dict(page=name, what='link to a place that is not there', detail=target))
+    for target in re.findall(rf'{re.escape(own)}([^)\s"#]*)', (ROOT/'README.md').read_text(encoding='utf-8')):
+        if not (site/(target or 'index.html')).is_file(): found.append(dict(page='README.md', what='broken link', detail=target))
     return found
 
 
