@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Photo', 'FACES', 'BATCH', 'COLUMNS', 'ANY_NAME', 'full_size_mask', 'PredictedFace', 'Prediction', 'Merged',
-           'Mirrored', 'View', 'look', 'put_back', 'Segmenter', 'can_find_faces', 'predict_files', 'to_oklab',
-           'from_oklab', 'tint', 'eye_openness']
+           'Mirrored', 'View', 'look', 'put_back', 'Segmenter', 'answers', 'can_find_faces', 'predict_files',
+           'to_oklab', 'from_oklab', 'tint', 'eye_openness']
 
 # %% ../nbs/35_predict.ipynb #2de88748
 import csv
@@ -208,7 +208,6 @@ def _face_areas(mask, owner, n, scheme):
 # %% ../nbs/35_predict.ipynb #09364249
 Photo = str|os.PathLike|Image.Image|np.ndarray # A path, an image of any mode, or a uint8 array
 FACES = 'auto', 'one', 'all'                   # What a photo may hold
-BATCH = 8                                      # Squares that go through the network together
 
 class Segmenter:
     "A trained network that takes photos as they are."
@@ -247,18 +246,6 @@ class Segmenter:
         logits = forward(network, prepare(photos, self.meta.size), stats=self.meta.stats, device=self.device)
         return predict_probabilities(logits).cpu()
 
-    def answers(self,
-        views:Iterable,           # Of `View`; anything else has no squares and passes
-        tta:bool=False,           # Look at the mirror image, too
-        batch_size:int=BATCH,     # Squares that go through the network together
-    )->Iterator[tuple]:           # Each view, and for each of its squares probabilities (n_classes, size, size)
-        "Ask the network about many photos, a batch at a time."
-        for group in _groups(views, batch_size):
-            squares = [square for view in group for square in _squares(view)]
-            batches = [squares[i:i+batch_size] for i in range(0, len(squares), batch_size)]
-            maps = iter([p for batch in batches for p in self.probabilities(batch, tta)])
-            for view in group: yield view, list(islice(maps, len(_squares(view))))
-
     def searches(self,
         faces:str, # 'one', 'all' or 'auto'
     )->bool:
@@ -281,7 +268,7 @@ class Segmenter:
         "Find the classes in photos. Raises `FileNotFoundError`, `ValueError`, and `ImportError` without a detector."
         photos, search = photo if isinstance(photo, list) else [photo], self.searches(faces)
         views = (look(open_photo(p), self.meta.size, search) for p in photos)
-        done = [put_back(v, maps, self.meta.scheme, probabilities) for v, maps in self.answers(views, tta)]
+        done = [put_back(v, maps, self.meta.scheme, probabilities) for v, maps in answers(self, views, tta)]
         return done if isinstance(photo, list) else done[0]
 
     def predict_folder(self,
@@ -291,6 +278,22 @@ class Segmenter:
     )->list[dict]:              # As from `predict_files`
         "Predict every photo in a folder. Raises what `find_photos` and `predict_files` raise."
         return predict_files(self, find_photos(folder), dest, **options)
+
+# %% ../nbs/35_predict.ipynb #ask-01
+BATCH = 8 # Squares that go through the network together
+
+def answers(
+    segmenter:Segmenter,
+    views:Iterable,       # Of `View`; anything else has no squares and passes
+    tta:bool=False,       # Look at the mirror image, too
+    batch_size:int=BATCH, # Squares that go through the network together
+)->Iterator[tuple]:       # Each view, and for each of its squares probabilities (n_classes, size, size)
+    "Ask a network about many photos, a batch at a time."
+    for group in _groups(views, batch_size):
+        squares = [square for view in group for square in _squares(view)]
+        batches = [squares[i:i+batch_size] for i in range(0, len(squares), batch_size)]
+        maps = iter([p for batch in batches for p in segmenter.probabilities(batch, tta)])
+        for view in group: yield view, list(islice(maps, len(_squares(view))))
 
 def _squares(view): return view.squares if isinstance(view, View) else []
 
@@ -360,7 +363,7 @@ def _lines(row):
 
 def _in_digits(areas): return {name: f'{share:.6f}' for name, share in areas.items()}
 
-ANY_NAME = {'newline': '', 'encoding': 'utf-8', 'errors': 'surrogateescape'} # Names of files need not be UTF-8
+ANY_NAME:dict = {'newline': '', 'encoding': 'utf-8', 'errors': 'surrogateescape'} # Names of files need not be UTF-8
 
 def _read_table(path):
     "The lines of a table that is there already. Raises `ValueError` for another kind of file."
@@ -419,7 +422,7 @@ def predict_files(
         done[i] = _row(file, output, view, maps, segmenter.meta.scheme)
     try:
         with closing(in_order(read, todo, workers)) as views, \
-             closing(in_order(write, enumerate(segmenter.answers(views, tta, batch_size)), workers)) as written:
+             closing(in_order(write, enumerate(answers(segmenter, views, tta, batch_size)), workers)) as written:
             for _ in show_progress(written, 'predict', progress, total=len(todo), unit='photo'): pass
     finally:     # what is done is noted, also after Ctrl-C
         rows = [done[i] for i in sorted(done)]
