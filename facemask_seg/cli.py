@@ -226,13 +226,17 @@ def table(
 # %% ../nbs/52_cli.ipynb #7e69363b
 def _train(args):
     "Train on a packed folder; go on with an interrupted run."
+    from facemask_seg.loop import joined, team
     from facemask_seg.packed import Packed
     from facemask_seg.train import fit
     packed = Packed(args.packed)
     recipe = _recipe(args, packed)
     run = Path(args.run_dir) if args.run_dir else _run_dir(packed, recipe)
-    _say(f'run folder: {run}')
-    result = fit(recipe, packed.path, run, device=args.device, workers=args.workers, compiled=args.compile)
+    with joined(args.device) as device:   # by torchrun there may be more processes; the first one speaks
+        first = team().rank == 0
+        if first: _say(f'run folder: {run}')
+        result = fit(recipe, packed.path, run, device=device, workers=args.workers, progress=first, compiled=args.compile)
+    if not first: return
     print(table(result['test']) if result['test'] else f'{len(packed)} photos leave none for testing')
     print(f'test split; best epoch {result["best_epoch"]}; everything is in {run}')
     print(f'next: {NAME} predict PHOTO --weights {shlex.quote(str(run))}')
@@ -247,7 +251,7 @@ def _add_train(commands):
     p = _add(commands, 'train', _train, 'train a network on a packed folder, or go on where it stopped',
         'packed', 'packed --epochs 25 --size 256 --run runs/large', 'packed --recipe runs/large/recipe.json --lr 3e-4')
     p.add_argument('packed', metavar='PACKED', help=f'folder made by {NAME} convert')
-    p.add_argument('--run', dest='run_dir', metavar='DIR',
+    p.add_argument('--run', '--run-dir', dest='run_dir', metavar='DIR',
         help='run folder (default: runs/NAME, the same for the same command)')
     p.add_argument('--compile', action='store_true', help='make one program of the network: faster steps on a GPU')
     p.add_argument('--recipe', metavar='FILE', help='JSON with fields of a recipe, such as recipe.json of another run')

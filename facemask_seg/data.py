@@ -155,11 +155,14 @@ def batches(
     drop_last:bool=False, # Leave out a last batch that is not full
     device:torch.device|str='cpu', # Where the batches will go
     first:int=0,          # Begin with this batch, counted from 0: those before it are done already
+    team:tuple[int, int]=(0, 1), # Which of how many processes this is: each takes an equal share of every batch
 )->DataLoader:            # Of (photos uint8 (N, 3, H, W), masks uint8 (N, H, W))
     "The batches of one epoch, the same for any number of workers; in pinned memory if they go to cuda."
     dataset.epoch = epoch
     order = np.arange(len(dataset))
     if shuffle: np.random.default_rng([dataset.seed, epoch]).shuffle(order)
+    rank, size = team
+    order, batch_size = order[:len(order)//size*size][rank::size], batch_size//size
     return DataLoader(copy.copy(dataset), batch_size, sampler=order[first*batch_size:].tolist(), drop_last=drop_last,
                       num_workers=cores() if workers is None else workers,
                       pin_memory=torch.device(device).type == 'cuda',

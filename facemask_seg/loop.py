@@ -4,17 +4,20 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'predict_probabilities', 'decide', 'pick_device', 'to_device', 'LossLog', 'loss_log', 'autocast',
-           'loss_scaler', 'cpu_flags', 'cpu_has_bf16', 'pick_precision', 'forward', 'train_one_epoch', 'evaluate']
+           'loss_scaler', 'cpu_flags', 'cpu_has_bf16', 'pick_precision', 'forward', 'train_one_epoch', 'evaluate',
+           'Team', 'team', 'joined']
 
 # %% ../nbs/31_loop.ipynb #cbc7f76c
 import math
 import os
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import distributed as dist, nn
 
 from .files import show_progress
 from .images import Stats, normalize
@@ -233,3 +236,29 @@ def evaluate(
     if not pairs: raise ValueError('there are no photos to evaluate')
     log.look()
     return report_pairs(torch.cat(pairs), scheme) | {'loss': None if loss is None else log.mean}
+
+# %% ../nbs/31_loop.ipynb #team-12
+class Team(NamedTuple):
+    "The processes that train a network together."
+    rank:int=0 # Which one this is; number 0 writes the files
+    size:int=1
+
+def team()->Team:
+    "The team of this process; without one, it is alone."
+    if not (dist.is_available() and dist.is_initialized()): return Team()
+    return Team(dist.get_rank(), dist.get_world_size())
+
+@contextmanager
+def joined(
+    device:str='auto', # As for `pick_device`
+)->Iterator[torch.device]: # The device of this process
+    "Join the team that `torchrun` started, if it did. Raises `ConnectionError` when another process of it ends."
+    chosen, size = pick_device(device), int(os.environ.get('WORLD_SIZE', 1))
+    if chosen.type == 'cuda' and size > 1: chosen = torch.device('cuda', int(os.environ['LOCAL_RANK']))
+    if size > 1: dist.init_process_group('nccl' if chosen.type == 'cuda' else 'gloo')
+    try: yield chosen
+    except RuntimeError as e:
+        if size == 1 or not re.search('gloo|nccl|connection', str(e), re.I): raise
+        raise ConnectionError('another process of this training has ended; start all of them again to go on') from e
+    finally:
+        if size > 1: dist.destroy_process_group()

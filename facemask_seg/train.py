@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STATS', 'DEFAULT', 'DEMO', 'Settings', 'one_for_all', 'Recipe', 'can_fuse', 'make_optimizer', 'split_for',
            'make_splits', 'freeze_for', 'make_stats', 'start_from', 'make_model', 'Task', 'Run', 'valid_scores',
-           'write_history', 'draw_history', 'device_name', 'versions', 'train_task', 'fit', 'check_unseen']
+           'write_history', 'draw_history', 'device_name', 'versions', 'train_task', 'tidy', 'fit', 'check_unseen']
 
 # %% ../nbs/33_train.ipynb #a4e210fd
 import csv
@@ -15,7 +15,7 @@ import operator
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import Field, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -26,14 +26,15 @@ import numpy as np
 import torch
 import torchvision
 from fastcore.docments import docments
-from torch import nn
+from torch import distributed as dist, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from . import __version__
 from .data import FaceDataset, batches, channel_stats, split
 from .files import atomic, lock, read_json, sweep, write_json
 from .images import IMAGENET, MAX_SIDE, RAW, Stats
 from .labels import EYES_LIPS, Picture, Scheme
-from .loop import evaluate, loss_log, pick_device, pick_precision, train_one_epoch
+from .loop import LossLog, evaluate, loss_log, pick_device, pick_precision, team, train_one_epoch
 from .losses import LOSSES, MISTAKES
 from .optimizers import lr_factor, set_lr
 from .packed import Packed
@@ -388,6 +389,7 @@ def _memory(optimizer):
 
 def checkpoint(run:Run)->None:
     "Write all that is needed to go on to `resume.safetensors`, in one move."
+    if team().rank: return
     model = {f'model.{name}': t for name, t in run.model.state_dict().items()}
     kept = {k: getattr(run, k) for k in KEPT} | {'fingerprint': run.packed.fingerprint}
     save_tensors(run.path/RESUME, model | _memory(run.optimizer), json.dumps(kept))
@@ -457,10 +459,11 @@ def start_run(
 # %% ../nbs/33_train.ipynb #c5c5d4ff
 def train_batches(run:Run):
     "What is left of this epoch's batches. A last batch of one photo is left out: BatchNorm could compare it with nothing."
-    data, size = run.splits['train'], run.recipe.batch_size
-    alone = len(data) % size == 1 and len(data) > size
-    return batches(data, size, shuffle=True, epoch=run.epoch, workers=run.workers,
-                   drop_last=alone, device=run.device, first=run.step)
+    data, (rank, processes) = run.splits['train'], team()
+    mine, size = len(data) // processes, run.recipe.batch_size // processes
+    alone = mine % size == 1 and mine > size
+    return batches(data, run.recipe.batch_size, shuffle=True, epoch=run.epoch, workers=run.workers,
+                   drop_last=alone, device=run.device, first=run.step, team=(rank, processes))
 
 def onecycle(
     run:Run,
@@ -514,6 +517,7 @@ def describe(
 # %% ../nbs/33_train.ipynb #e2bff9eb
 def publish(run:Run)->None:
     "Write the history, and the weights if the last epoch is the best so far. Done again when a run is resumed."
+    if team().rank: return
     write_history(run.path/'history.csv', run.history)
     if run.best_epoch == run.epoch: save_model(run.path/'best.safetensors', run.model, run.meta)
 
@@ -526,27 +530,40 @@ def _note(run, row):
 def keep_now_and_then(run:Run)->Callable: # To be called with the `LossLog` after every step
     "Writes a checkpoint whenever `run.checkpoint_minutes` have passed since the last one."
     began = last = time.perf_counter()
-    spent = run.spent
+    spent, alone = run.spent, team().size == 1   # others would have other clocks, and their own losses
     def keep(log):
         nonlocal last
-        if time.perf_counter() - last < 60 * run.checkpoint_minutes: return
+        if not alone or time.perf_counter() - last < 60 * run.checkpoint_minutes: return
         log.look()
         last = time.perf_counter()
         run.losses, run.spent = [log.total, log.photos, log.steps], spent + last - began
         checkpoint(run)
     return keep
 
+def shared(model:nn.Module)->nn.Module:
+    "The network; in a team, with its gradients averaged over all processes."
+    return DistributedDataParallel(model) if team().size > 1 else model
+
+def mean_of_all(run:Run, log:LossLog)->float:
+    "The mean loss of an epoch, of all processes; batch norm's running statistics become the same again, those of number 0."
+    if team().size == 1: return log.mean
+    sums = torch.tensor([log.total, log.photos], dtype=torch.float64, device=run.device)
+    dist.all_reduce(sums)
+    for statistic in run.model.buffers(): dist.broadcast(statistic, 0)
+    return (sums[0] / sums[1]).item()
+
 def train_rest(run:Run)->float: # Mean loss of the whole epoch
     "Train what is left of an epoch."
     log, data = loss_log(run.device), run.task.batches(run)
     log.total, log.photos, log.steps = run.losses
+    if team().rank: log.total, log.photos = 0., 0   # what was before counts once
     steps = run.step + len(data)
     factor = run.task.factor(run, steps)
-    train_one_epoch(run.model, data, run.task.loss(run.recipe), run.optimizer, stats=run.stats, device=run.device,
-                    precision=run.precision, lr_at=factor, log=log, after_step=keep_now_and_then(run),
-                    progress=run.progress)
+    train_one_epoch(shared(run.model), data, run.task.loss(run.recipe), run.optimizer, stats=run.stats,
+                    device=run.device, precision=run.precision, lr_at=factor, log=log,
+                    after_step=keep_now_and_then(run), progress=run.progress)
     set_lr(run.optimizer, factor(steps - 1))   # when no step was left, nobody else has
-    return log.mean
+    return mean_of_all(run, log)
 
 def run_epoch(run:Run)->None:
     "Train an epoch, or what is left of it, score it, and leave everything on disk."
@@ -607,6 +624,7 @@ def warnings_of(run:Run)->list[str]:
 # %% ../nbs/33_train.ipynb #8bbbefd0
 def finish(run:Run)->dict:
     "Let the task score the network, write the result, and remove what only resuming needed."
+    if team().rank: return {}
     more, sizes = run.task.finish(run), {name: len(data) for name, data in run.splits.items()}
     speed = run.epoch * sizes['train'] / run.train_seconds
     data = {'fingerprint': run.packed.fingerprint, 'n': len(run.packed), 'size': run.packed.size, 'split': sizes}
@@ -721,14 +739,18 @@ def train_task(
     packed, path = Packed(data), Path(run_dir)
     done = open_run(path, recipe, packed.fingerprint)
     if done is not None: return done
-    with lock(path):
-        sweep(path)
+    with lock(path) if not team().rank else nullcontext():
         done = open_run(path, recipe, packed.fingerprint)   # another process may have been faster
         if done is not None: return done
-        write_json(path/'recipe.json', recipe.to_dict())
+        if not team().rank: tidy(path, recipe)
         run = start_run(recipe, packed, path, pick_device(str(device)), workers, progress, task, checkpoint_minutes)
         if compiled: run.model.compile()
         return _train(run)
+
+def tidy(path:Path, recipe:Settings)->None:
+    "Remove what killed processes left in a run folder that is ours, and write the recipe."
+    sweep(path)
+    write_json(path/'recipe.json', recipe.to_dict())
 
 def _train(run):
     "Train what is not trained yet, in a folder that is ours."

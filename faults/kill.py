@@ -4,14 +4,15 @@
 
 A killed process writes nothing any more, not even a half line. Each run below is killed again and again, at moments drawn
 at random, and started again, until it ends; then every byte must be that of a run that nobody disturbed. Then two processes
-that write into one folder; and a source whose files are cut off and deleted while they are converted.
+that write into one folder; a source whose files are cut off and deleted while they are converted; and a training by two
+processes together, of which one is killed.
 """
-import json, os, random, signal, sys, time
+import json, os, random, signal, subprocess, sys, time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from common import Table, contents, make_material, workplace
+from common import TINY, Table, contents, make_material, workplace
 
 SHORT = '--short' in sys.argv
 KILLS = {'train': 5 if SHORT else 20, 'convert': 4 if SHORT else 12}
@@ -119,6 +120,22 @@ def changing(table: Table) -> None:
     table.add('convert: a source that changes', f'{len(found)} faces as they were, {len(problems)} named', '; '.join(wrong))
 
 
+def one_of_two(table: Table) -> None:
+    "Kill one of two processes that train together: the other one ends too, says why, and the run can go on."
+    words = ['train', 'packed', '--run-dir', 'pair', *TINY, '--batch-size', '4']
+    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', '-m', 'facemask_seg']
+    env = os.environ | {'PYTHONPATH': os.pathsep.join(sys.path[:2])}
+    p = subprocess.Popen([*torchrun, *words, '--epochs', '9999'], env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while p.poll() is None and not Path('pair/resume.safetensors').exists(): time.sleep(.1)
+    listed = subprocess.run(['ps', '-o', 'pid=', '--ppid', str(p.pid)], capture_output=True, text=True).stdout.split()
+    os.kill(int(listed[-1]), signal.SIGKILL)
+    try: error = p.communicate(timeout=300)[1]
+    except subprocess.TimeoutExpired: return table.add('train by two: one killed', '', 'the other one goes on for ever')
+    wrong = [] if 'another process of this training has ended' in error else [error[-1500:]]
+    if Path('pair/result.json').exists() or not Path('pair/resume.safetensors').exists(): wrong.append('not as a stopped run is')
+    table.add('train by two: one killed', 'both ended, the first says why', '; '.join(wrong))
+
+
 def main() -> int:
     "All of it; the exit code."
     seed = int.from_bytes(os.urandom(2), 'big')
@@ -137,6 +154,7 @@ def main() -> int:
             torment(table, work.__name__, work, KILLS[work.__name__], draw)
             together(table, work.__name__, work)
         changing(table)
+        one_of_two(table)
     return table.close()
 
 
