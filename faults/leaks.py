@@ -3,8 +3,8 @@
     python faults/leaks.py [--short]       (on Linux, which tells about a process in /proc)
 
 First 2,000 predictions, 2,000 training steps and some whole trainings in one process: memory, open files and threads are
-counted before and after. Then the commands, stopped by Ctrl-C and by the signal with which a system ends programs: no
-process, no temporary file and no half-written file may be left, and the same command must go on to the end.
+counted at half-time and at the end. Then the commands, stopped by Ctrl-C and by the signal with which a system ends
+programs: no process and no temporary or half-written file may be left.
 """
 import gc, os, shutil, signal, subprocess, sys, time
 from collections.abc import Callable
@@ -27,10 +27,10 @@ def held() -> dict[str, int]:
 
 
 def again_and_again(table: Table, name: str, work: Callable, times: int) -> None:
-    "Count what is held before and after; a tenth of the times comes first, to fill all caches."
-    for _ in range(max(2, times//10)): work()
+    "Count what is held after half of the times, when all caches are full, and at the end."
+    for _ in range(times//2): work()
     before = held()
-    for _ in range(times): work()
+    for _ in range(times - times//2): work()
     after = held()
     more = {k: after[k] - before[k] for k in before}
     wrong = [f'{n} more {k}' for k, n in more.items() if n > (ROOM if k == 'bytes' else 0)]
@@ -62,7 +62,7 @@ def in_process(table: Table, here: Path) -> None:
     def training():
         fit(recipe, 'packed', 'again', 'cpu', workers=1, progress=False, checkpoint_minutes=0)
         shutil.rmtree('again')
-    again_and_again(table, 'a whole training with a worker', training, 3 if SHORT else 20)
+    again_and_again(table, 'a whole training with a worker', training, 4 if SHORT else 30)
 
 
 def session_of(stat: str) -> int: return int(stat.rpartition(')')[2].split()[3])
@@ -88,7 +88,7 @@ def wait_for(condition: Callable, seconds: float) -> bool:
 
 
 def stopped(table: Table, name: str, words: list, begun: Callable, how: signal.Signals) -> None:
-    "Start a command, stop it once it has begun, and look for what it leaves; then run it to its end."
+    "Start a command, stop it once it has begun, and look for what it leaves."
     shutil.rmtree('out', ignore_errors=True)
     shutil.rmtree('tmp', ignore_errors=True)
     Path('tmp').mkdir()
