@@ -41,16 +41,16 @@ const sentence = cell => cell.locator('.widget-html-content').last().innerText()
 async function until(condition) { for (let i = 0; i < 100; i++) { if (await condition()) return true; await page.waitForTimeout(200); } return false; }
 
 async function move(code, label) { // one step with the arrow key: picture and sentence follow
-  let cell = await find(code);
-  for (let i = 0; i < 6; i++) { // pictures that arrive above push it off the screen
-    if (await cell.locator('img.widget-image').first().waitFor({ timeout: 10000 }).then(() => true, () => false)) break;
-    cell = await find(code);
+  let cell = await find(code), seen = false;
+  for (let i = 0; i < 6 && !seen; i++) { // pictures that arrive above push it off the screen
+    seen = await cell.locator('img.widget-image').first().waitFor({ timeout: 10000 }).then(() => true, () => false);
+    if (!seen) cell = await find(code);
   }
   const before = await picture(cell), said = await sentence(cell);
   await cell.locator('.widget-hslider', { hasText: label }).first().locator('.noUi-handle').focus();
   await page.keyboard.press('ArrowRight');
   const ok = await until(async () => await picture(cell) !== before && await sentence(cell) !== said);
-  say(ok, code, `${label}: "${said}" -> "${await sentence(cell)}"`);
+  say(ok && seen, code, `${seen ? '' : 'no picture; '}${label}: "${said}" -> "${await sentence(cell)}"`);
   await cell.screenshot({ path: `${SHOTS}/${code.split(/[ (]/)[0]}.png` });
 }
 

@@ -12,6 +12,7 @@ import torch
 from .core import gently, verdict
 from ..losses import LOSSES
 from ..original import original_dice
+from ..widgets import NOTHING
 
 # %% ../../nbs/solutions/51_widgets.ipynb #sw-mirror-check
 @gently
@@ -34,7 +35,7 @@ def _no_mirror(got):
     box = got.controls['mirror']
     if box.value is not False: return f'the box should not be ticked at first; its value is {box.value!r}.'
     if not box.description: return "the box has no label. Say description='mirror', or use `labelled`."
-    if not got.image.value: return f'there is no picture; the sentence is {got.says.value!r}.'
+    if got.image.value == NOTHING: return f'there is no picture; the sentence is {got.says.value!r}.'
 
 def _ticked(got):
     "What is wrong when the box is ticked, and unticked again."
@@ -42,7 +43,7 @@ def _ticked(got):
     got.controls['mirror'].value = True
     after, says = got.image.value, got.says.value
     got.controls['mirror'].value = False
-    if not after: return f'ticked, there is no picture; the sentence is {says!r}.'
+    if after == NOTHING: return f'ticked, there is no picture; the sentence is {says!r}.'
     if after == before: return 'ticking the box does not change the picture. Is the mirror image photo[:, ::-1]?'
     if says == said: return 'the sentence is the same with the box ticked and not.'
     if got.image.value != before: return 'unticking the box does not bring the first picture back.'
