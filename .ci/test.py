@@ -177,6 +177,14 @@ def faults(empty: Path) -> None:
         record(f'faults/{script.name}: {"".join(result.stdout.splitlines()[-1:])}', problem(result))
 
 
+def benchmarks(empty: Path) -> None:
+    "Every script in benchmarks/ runs; nothing is measured that counts."
+    if sys.platform != 'linux': return
+    for script in sorted(p for p in (ROOT/'benchmarks').glob('*.py') if p.name != 'common.py'):
+        if script.stem == 'convert' and 'FACEMASK_DATA' not in os.environ: continue
+        record(f'benchmarks/{script.name} --quick', problem(run(sys.executable, script, '--quick', cwd=empty)))
+
+
 def with_references(path: Path, env: dict) -> str:
     "nbdev_test of one notebook; what went wrong."
     result = run(BIN/'nbdev_test', '--path', path, '--n_workers', '0', '--do_print', cwd=ROOT, env=env)
@@ -223,6 +231,7 @@ def main() -> int:
         package(tmp/'copy', tmp/'dist', tmp/'site')
         command_line(tmp/'site', tmp/'empty')
         faults(tmp/'empty')
+        benchmarks(tmp/'empty')
         site(tmp/'copy', len(paths))
         browser(tmp/'copy')
         record('fastcore 2 installs', problem(run(sys.executable, '-m', 'pip', 'install', '-qq', '--no-deps', '--target', tmp/'newer', 'fastcore>=2')))

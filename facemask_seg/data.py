@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -164,6 +165,23 @@ def batches(
     rank, size = team
     order, batch_size = order[:len(order)//size*size][rank::size], batch_size//size
     return DataLoader(copy.copy(dataset), batch_size, sampler=order[first*batch_size:].tolist(), drop_last=drop_last,
-                      num_workers=cores() if workers is None else workers,
+                      num_workers=cores() if workers is None else workers, collate_fn=_together,
                       pin_memory=torch.device(device).type == 'cuda',
                       generator=torch.Generator().manual_seed(0))
+
+def _together(faces):
+    "Faces as one batch; what is a batch already passes."
+    return faces if isinstance(faces, tuple) else default_collate(faces)
+
+# %% ../nbs/16_data.ipynb #whole-batch-02
+@patch
+def __getitems__(self:FaceDataset,
+    places:list[int], # In the dataset, as the loader orders them
+)->tuple[torch.Tensor, torch.Tensor]|list: # A batch, or its faces one by one
+    "A batch read as a whole, if its faces need no work of their own."
+    as_stored = self.augment is None and self.size == self.packed.size
+    if not as_stored or type(self) is not FaceDataset: return [self[i] for i in places]
+    faces = self.indices[places]
+    photos, masks = np.take(self.packed.images, faces, 0), np.take(self.packed.masks, faces, 0)
+    if self.scheme != self.packed.scheme: masks = self.lookup[masks]
+    return torch.from_numpy(photos).permute(0, 3, 1, 2), torch.from_numpy(masks)
