@@ -29,7 +29,16 @@ def relinked(text: str, depth: int) -> str:
     "Links in a page: to notebooks by their new names, to pages of this site without its address; none to names without an entry."
     def local(found): return f'[{found[1]}]({"../"*depth}{found[2]})' if found[2] in PLACES else found[1]
     text = re.sub(rf'\[(`[^`\]]+`)\]\({re.escape(SITE)}([\w/]+\.html#[^)]*)\)', local, text)
+    text = re.sub(rf'\]\({re.escape(SITE)[:-1]}/?\)', f']({"../"*depth}index.html)', text)
     return renamed(re.sub(rf'{re.escape(SITE)}(?=[\w/]+\.html)', '../'*depth, text))
+
+
+def to_source(text: str, folder: Path) -> str:
+    "Links to files of the project that are not pages, such as the licence, as links to GitHub."
+    def link(found):
+        file = (folder/found[1]).resolve()
+        return found[0] if NBS in file.parents or not file.exists() else f']({cfg["git_url"]}/blob/{cfg["branch"]}/{file.relative_to(ROOT).as_posix()})'
+    return re.sub(r'\]\((\.\./[^)#]+)\)', link, text)
 
 
 def only_imports(source: str) -> bool:
@@ -88,7 +97,7 @@ def prepare_notebook(path: Path, source: Path) -> None:
     front['title'] = title(source)
     cells[0]['source'] = f'---\n{yaml.safe_dump(front, allow_unicode=True)}---\n'
     for cell in documented(cells, module_of(source), Path(page).name):
-        if cell['cell_type'] == 'markdown': cell['source'] = relinked(cell['source'], page.count('/'))
+        if cell['cell_type'] == 'markdown': cell['source'] = relinked(to_source(cell['source'], source.parent), page.count('/'))
         if cell['cell_type'] == 'code': cell['source'] = folded(cell['source'])
         for out in cell.get('outputs', []):
             markdown = out.get('data', {}).get('text/markdown')

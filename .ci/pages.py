@@ -36,6 +36,7 @@ def broken_links(site: Path) -> list[dict]:
     for name, page in pages.items():
         for target in page.targets:
             whole, place = urldefrag(urljoin(own + name, target))
+            if whole.startswith(f'{cfg["doc_host"]}/') and not whole.startswith(own): found.append(dict(page=name, what='link out of the site', detail=target))
             if not whole.startswith(own): continue
             if target.startswith(own): found.append(dict(page=name, what='leaves the site for a page of its own', detail=target))
             file = unquote(whole[len(own):]) or 'index.html'
