@@ -90,7 +90,8 @@ def _repr_mimebundle_(self:Explorer, include=None, exclude=None)->dict:
 
 def _still(png): return {'image/png': b64encode(png).decode()} if png != NOTHING else {}
 
-NOTHING = b64decode('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=') # A PNG
+NOTHING = b64decode( # A PNG of one transparent pixel
+    'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=')
 
 setattr(Explorer, '_ipython_display_', None) # or ipywidgets 7 would never ask for the bundle
 
