@@ -186,7 +186,7 @@ STATS = { # What photos are normalised with, from the packed folder and the indi
 class Recipe(Basics):
     "Every choice of a run, and nothing that is not a choice. Raises `ValueError` for one that makes no sense."
     model:str=one_of('resnet34_unet', MODELS)                      # The network
-    start:str|None=None                                            # A run, weights or 'shipped' to go on from; None: afresh
+    start:str|None=None                                            # A run, weights or 'shipped' to go on from
     weights:str|None=None                                          # The encoder's start: random, 'imagenet' or a file
     colors:str=one_of('rgb', ('rgb', 'bgr'))                       # What the first layer takes for red; bgr: blue
     freeze:str=one_of('none', (*FREEZE, 'gradual'))                # What of the encoder stays; gradual: less each third
@@ -458,8 +458,9 @@ def start_run(
 
 # %% ../nbs/33_train.ipynb #c5c5d4ff
 def train_batches(run:Run):
-    "What is left of this epoch's batches. A last batch of one photo is left out: BatchNorm could compare it with nothing."
+    "What is left of this epoch's batches. A last batch of one photo is left out: BatchNorm cannot compare it."
     data, (rank, processes) = run.splits['train'], team()
+    if run.recipe.batch_size % processes: run.recipe.refuse('batch_size', f'a multiple of the {processes} processes')
     mine, size = len(data) // processes, run.recipe.batch_size // processes
     alone = mine % size == 1 and mine > size
     return batches(data, run.recipe.batch_size, shuffle=True, epoch=run.epoch, workers=run.workers,
@@ -545,7 +546,7 @@ def shared(model:nn.Module)->nn.Module:
     return DistributedDataParallel(model) if team().size > 1 else model
 
 def mean_of_all(run:Run, log:LossLog)->float:
-    "The mean loss of an epoch, of all processes; batch norm's running statistics become the same again, those of number 0."
+    "The mean loss of an epoch, of all processes. Batch norm's statistics become the same again: those of number 0."
     if team().size == 1: return log.mean
     sums = torch.tensor([log.total, log.photos], dtype=torch.float64, device=run.device)
     dist.all_reduce(sums)
@@ -700,7 +701,8 @@ def explain_stop(run:Run)->Iterator[None]:
         f'stopped in {where}; {_safe(run, epoch)}. '
         'Start again with the same recipe, data and run folder to go on from there.') from None
     except FloatingPointError as e: raise FloatingPointError(
-        f'{where}: {e}; {_safe(run, epoch)}. Try a lower lr{rate} or precision fp32 (it was {run.precision}).') from None
+        f'{where}: {e}; {_safe(run, epoch)}. '
+        f'Try a lower lr{rate} or precision fp32 (it was {run.precision}).') from None
     except (IndexError, RuntimeError):
         run.packed.verify()   # masks that were damaged after packing do that, and should be called by their name
         raise
