@@ -257,19 +257,20 @@ class Segmenter:
     @overload
     def predict(self, photo:Photo, faces:str=..., tta:bool=..., probabilities:bool=...)->Prediction: ...
     @overload
-    def predict(self, photo:list, faces:str=..., tta:bool=..., probabilities:bool=...)->list[Prediction]: ...
+    def predict(self, photo:list|tuple, faces:str=..., tta:bool=..., probabilities:bool=...)->list[Prediction]: ...
 
     def predict(self,
-        photo:Photo|list,         # A path, an image of any mode, a uint8 array, or a list of these
+        photo:Photo|list|tuple,   # A path, an image of any mode, a uint8 array, or a list of these
         faces:str='auto',         # 'one' face that fills the photo, 'all' that are found, or 'auto'
         tta:bool=False,           # Look at the mirror image, too: a little better, at twice the cost
         probabilities:bool=False, # Keep them, at the photo's size: 4 bytes per class and pixel
     )->Prediction|list[Prediction]: # A list for a list
         "Find the classes in photos. Raises `FileNotFoundError`, `ValueError`, and `ImportError` without a detector."
-        photos, search = photo if isinstance(photo, list) else [photo], self.searches(faces)
+        photos = photo if isinstance(photo, (list, tuple)) else [photo]
+        search = self.searches(faces)
         views = (look(open_photo(p), self.meta.size, search) for p in photos)
         done = [put_back(v, maps, self.meta.scheme, probabilities) for v, maps in answers(self, views, tta)]
-        return done if isinstance(photo, list) else done[0]
+        return done if photos is photo else done[0]
 
     def predict_folder(self,
         folder:str|os.PathLike, # With photos; not searched deeper than itself
