@@ -97,10 +97,11 @@ setattr(Explorer, '_ipython_display_', None) # or ipywidgets 7 would never ask f
 
 # %% ../nbs/51_widgets.ipynb #w-wrong-code
 def _small_png(picture):
-    "A picture as PNG with 128 colours."
+    "A picture as PNG with 256 colours, none far from its own."
     out = BytesIO()
     with Image.open(BytesIO(picture._repr_png_())) as image:
-        image.convert('RGB').quantize(128, dither=Image.Dither.NONE).save(out, 'PNG')
+        few = image.convert('RGB').quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(out, 'PNG')
     return out.getvalue()
 
 @patch
