@@ -253,7 +253,7 @@ def _cover(
 def _count(inside, k):
     "How many pixels of each k x k are set: whole pixels need no parts of them, and ten times less time."
     rows = inside.reshape(-1, k, inside.shape[1]).sum(1, dtype=np.int64)
-    return sum(rows[:, j::k] for j in range(k))
+    return np.asarray(sum(rows[:, j::k] for j in range(k)))
 
 # %% ../nbs/12_images.ipynb #dd64e3fc
 def _votes(

@@ -218,8 +218,8 @@ def fold_batch_norm(
     bn:nn.BatchNorm2d, # Behind `conv`, by its running statistics; not changed
 )->nn.Conv2d:          # With a bias; equal to both, one after the other, in evaluation
     "One convolution that does the work of a convolution and the batch norm behind it."
-    mean, var, weight, gamma, beta = (t.detach().double() for t in
-        (bn.running_mean, bn.running_var, conv.weight, bn.weight, bn.bias)) # type: ignore
+    numbers = bn.running_mean, bn.running_var, bn.weight, bn.bias, conv.weight
+    mean, var, gamma, beta, weight = (t.detach().double() for t in numbers) # type: ignore
     scale = gamma / (var + bn.eps).sqrt()
     start = -mean if conv.bias is None else conv.bias.detach().double() - mean
     folded = deepcopy(conv)
@@ -245,6 +245,7 @@ class FoldedBlock(nn.Module):
     ):
         super().__init__()
         conv, below = block.conv1[0], block.c_below
+        assert isinstance(conv, nn.Conv2d)   # what type checkers cannot know
         c_skip, c_out = conv.in_channels - below, conv.out_channels
         self.up = nn.ConvTranspose2d(below, c_out, 4, stride=2, padding=1)
         self.up.weight, self.up.bias = nn.Parameter(fold_upsampling(conv.weight[:, :below])), conv.bias
