@@ -218,7 +218,8 @@ def encoder_word(
     weights:str|Path|None, # Of a recipe
 )->str|None:               # 8 hex digits; 'imagenet', 'shipped' and None stay as they are
     "A name for weights that is the same on every machine."
-    if weights in (None, 'imagenet', 'shipped'): return weights
+    if weights is None: return None
+    if weights in ('imagenet', 'shipped'): return str(weights)
     return hashlib.sha256(weights_path(weights).read_bytes()).hexdigest()[:8]
 
 def one_word(text:str)->str:
@@ -318,7 +319,7 @@ def run_recipe(
         more = score_fit(recipe, data, folder/'run', device) if isinstance(recipe, Recipe) else {}
         run = {'run': name, 'size': protocol.size, 'encoder': protocol.encoder} | result | more
         run['recipe'] = result['recipe'] | {'weights': protocol.encoder}
-        if run['recipe'].get('start'): run['recipe']['start'] = encoder_word(recipe.start)
+        if run['recipe'].get('start'): run['recipe']['start'] = encoder_word(result['recipe']['start'])
         write_json(Path(results)/'runs'/f'{address}.json', run)
     shutil.rmtree(folder, ignore_errors=True)
     return run
@@ -650,7 +651,8 @@ def versus(
 )->dict:             # As from `compare`, and 'protocol'; empty where no seed was run for both
     "One recipe of an experiment against any other of it."
     protocol = protocol or protocol_with(experiment, runs, a, b)
-    found = runs_of(experiment, runs, protocol) if protocol else {}
+    if protocol is None: return {}
+    found = runs_of(experiment, runs, protocol)
     if not paired(found.get(a, []), found.get(b, [])): return {}
     noise = seed_noise(runs, protocol, experiment.metric)
     return compare(found[a], found[b], experiment.metric, noise) | {'protocol': protocol}

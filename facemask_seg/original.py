@@ -332,8 +332,8 @@ def best_threshold(
 )->float:
     "The threshold with the highest mean `metrics.foreground_iou`."
     out, truth = (torch.cat(tensors) for tensors in zip(*seen))
-    if candidates is None: candidates = np.quantile(out.numpy(), np.linspace(.5, .999, 300)).tolist()
-    return max(candidates, key=lambda threshold: foreground_iou(out[:, 0] > threshold, truth).mean().item())
+    tried = np.quantile(out.numpy(), np.linspace(.5, .999, 300)).tolist() if candidates is None else candidates
+    return max(tried, key=lambda threshold: foreground_iou(out[:, 0] > threshold, truth).mean().item())
 
 # %% ../nbs/40_original.ipynb #dde478b2
 def original_splits(
