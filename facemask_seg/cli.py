@@ -235,8 +235,8 @@ def _train(args):
     with joined(args.device) as device:   # by torchrun there may be more processes; the first one speaks
         first = team().rank == 0
         if first: _say(f'run folder: {run}')
-        how = dict(device=device, workers=args.workers, progress=first, compiled=args.compile)
-        result = fit(recipe, packed.path, run, **how)
+        result = fit(recipe, packed.path, run, device=device, workers=args.workers, progress=first,
+                     compiled=args.compile)
     if not first: return
     print(table(result['test']) if result['test'] else f'{len(packed)} photos leave none for testing')
     print(f'test split; best epoch {result["best_epoch"]}; everything is in {run}')
