@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.torch_version import TorchVersion
-from torchvision.models import ResNet34_Weights
 
 from .layers import conv3x3, he_init
 
@@ -96,6 +95,7 @@ class ResNet34(nn.Module):
 # %% ../nbs/21_resnet.ipynb #58dd8436
 def imagenet_weights()->dict[str, Tensor]: # 1000-class weights by torchvision's names
     "ResNet34's ImageNet weights from torchvision, downloaded once. Raises `ConnectionError` when they cannot be had."
+    from torchvision.models import ResNet34_Weights   # here, as it takes longer to load than all the rest
     source = ResNet34_Weights.IMAGENET1K_V1
     try: return source.get_state_dict(progress=True, check_hash=True, map_location='cpu', weights_only=True)
     except (URLError, TimeoutError, ConnectionError) as error:
