@@ -156,7 +156,9 @@ def browser(copy: Path) -> None:
         if missing := no_browser():
             skipped.append(what)
             print(f'{time.time()-START:5.0f}s  skipped {what}: {missing}', flush=True)
-        else: record(what, problem(run(sys.executable, ROOT/'.ci'/script, *args, cwd=ROOT, timeout=900)))
+            continue
+        try: record(what, problem(run(sys.executable, ROOT/'.ci'/script, *args, cwd=ROOT, timeout=900)))
+        except subprocess.TimeoutExpired: record(what, 'did not end within 15 minutes')
 
 
 def command_line(site: Path, empty: Path) -> None:
