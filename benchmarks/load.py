@@ -73,7 +73,7 @@ if __name__ == '__main__':
     from facemask_seg.packed import Packed
     rounds, tables, claims = args.rounds or (1 if args.quick else 7), {}, []
     with scratch() as tmp:
-        for size, n in ((64, 48),) if args.quick else ((128, 128), (256, 96)):
+        for size, n in ((64, 48),) if args.quick else ((128, 256), (256, 96)):
             pack_drawn(Path(tmp)/str(size), n, size=size, progress=False)
             packed = Packed(Path(tmp)/str(size))
             tables[f'Loading, {size} px'], more = loading(packed, rounds)
