@@ -57,4 +57,4 @@ clean: ## remove what the targets above built, but not the environment in .venv,
 # For the tests in a browser, which are skipped without it.
 .venv/node_modules: .venv/made
 	@mkdir -p .venv/node_modules
-	-@if command -v npm >/dev/null; then npm install --silent --no-save --no-audit --no-fund --prefix .venv playwright-core@1.65.1; fi
+	-@if command -v npm >/dev/null; then npm install --silent --no-save --no-audit --no-fund --fetch-retries=1 --fetch-timeout=30000 --prefix .venv playwright-core@1.65.1; fi

@@ -60,6 +60,24 @@ const pale = () => {
   }
   return [...seen.values()].filter(([r, least]) => r < least - .01).map(([r, least, what]) => [`contrast below ${least}`, `${r.toFixed(2)} ${what}`]);
 };
+// The search, as a reader uses it: results come, and can be read.
+const search = async name => {
+  await page.fill('.smalldocs-search input', 'mask');
+  const came = await page.waitForSelector('.search-result', { timeout: 20000 }).catch(() => null);
+  if (!came) report(name, 'search finds nothing', 'mask');
+  for (const [what, detail] of await page.evaluate(pale)) report(name, `search, ${what}`, detail);
+  await page.screenshot({ path: `${SHOTS}/search-${await page.evaluate(() => matchMedia('(prefers-color-scheme: dark)').matches) ? 'dark' : 'light'}.png` });
+  await page.fill('.smalldocs-search input', '');
+};
+// A link to a folded entry opens it.
+const entry = async name => {
+  const id = await page.evaluate(() => document.querySelector('details.api')?.id);
+  if (!id) return;
+  await page.goto(`${BASE}${name}#${id}`, { waitUntil: 'load' });
+  await page.waitForTimeout(300);
+  const seen = await page.evaluate(id => { const e = document.getElementById(id), r = e.getBoundingClientRect(); return e.open && r.top >= 0 && r.top < innerHeight; }, id);
+  if (!seen) report(name, 'a link to an entry does not open it', id);
+};
 const blind = () => [...document.querySelectorAll('main img')].filter(i => !i.alt).map(i => ['picture without alt text', i.src.slice(0, 60)]);
 
 for (const name of names) {
@@ -76,7 +94,9 @@ for (const name of names) {
       await page.screenshot({ path: `${SHOTS}/${file}-${width}-${mode}.png` });
       if (process.env.FULL === name) await page.screenshot({ path: `${SHOTS}/${file}-${width}-${mode}-full.png`, fullPage: true });
     }
+    if (name === 'index.html') { await page.setViewportSize({ width: WIDTHS[0], height: 900 }); await search(name); }
   }
+  if (!name.includes('/')) await entry(name);
 }
 await browser.close();
 process.exit(0);
