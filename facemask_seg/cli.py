@@ -514,8 +514,12 @@ def _add_experiment(commands):
 def _export(args):
     "Write a model as ONNX."
     from facemask_seg.deploy import export_onnx
-    try: path = export_onnx(args.dest, _weights(args), args.scheme)
+    from facemask_seg.weights import read_meta
+    weights = _weights(args)
+    try: path = export_onnx(args.dest, weights, args.scheme)
     except ImportError as e: raise ValueError(str(e)) from None
+    card = read_meta(weights).card
+    if 'licence' in card: _say(card['licence'])
     print(f'{path}: {path.stat().st_size / 2**20:.1f} MiB; photos (uint8) in, probabilities out, any size')
 
 def _add_export(commands):
