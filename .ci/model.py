@@ -18,7 +18,7 @@ from facemask_seg.labels import EYES_LIPS, FACE, Scheme
 from facemask_seg.loop import evaluate
 from facemask_seg.packed import Packed
 from facemask_seg.predict import Merged
-from facemask_seg.train import DEFAULT, Recipe, fit
+from facemask_seg.train import DEFAULT, fit
 from facemask_seg.weights import LICENCE, Meta, load_model, save_model
 
 TWICE = tuple(2. if name in ('left_eye', 'right_eye', 'upper_lip', 'lower_lip') else 1. for name in FACE.classes)
