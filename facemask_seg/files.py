@@ -182,8 +182,7 @@ def show_progress(
 )->tqdm:                 # The same items
     "`items` with a progress bar that goes away at the end unless `leave=True`."
     quiet = os.environ.get('TQDM_DISABLE', '0') not in ('', '0') # tqdm itself asks only for bars of text
-    silent = {'disable': True} if quiet or not progress else {}
-    return tqdm(items, desc=title, **{'leave': False, **options, **silent})
+    return tqdm(items, desc=title, disable=quiet or not progress, **{'leave': False, **options})
 
 # %% ../nbs/13_files.ipynb #c357ce54
 def cores()->int:

@@ -32,8 +32,9 @@ def fresh(options: str) -> None:
 
 
 def comparable(files: dict) -> dict:
-    "Without what differs from run to run: times, and the curve that shows nothing else."
-    return {k: v for k, v in files.items() if not k.endswith(('result.json', 'curve.png'))}
+    "Without what differs from run to run: times, the curve that shows nothing else, the order of lines in a table."
+    kept = {k: v for k, v in files.items() if not k.endswith(('result.json', 'curve.png'))}
+    return {k: sorted(v.splitlines()) if k.endswith('.csv') else v for k, v in kept.items()}
 
 
 def problem(done: Outcome) -> str:
