@@ -90,12 +90,12 @@ def wait_for(condition: Callable, seconds: float) -> bool:
 
 def ended(p: subprocess.Popen, how: signal.Signals) -> str:
     "What a process says when it is stopped. A signal that comes while an object is taken apart is lost: asked again."
-    for patience in 20, 20, 60:
+    for patience in 5, 5, 5, 10, 20, 60:
         p.send_signal(how)
         try: return p.communicate(timeout=patience)[1]
         except subprocess.TimeoutExpired: pass
     os.killpg(p.pid, signal.SIGKILL)
-    return f'it did not stop at {how.name}, sent three times\n{p.communicate()[1]}'
+    return f'it did not stop at {how.name}, sent six times\n{p.communicate()[1]}'
 
 
 def stopped(table: Table, name: str, words: list, begun: Callable, how: signal.Signals) -> None:
