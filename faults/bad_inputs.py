@@ -5,12 +5,12 @@
 Each has to end with the right answer (exit code 0), or with code 2 and one line that names what is wrong and what to do.
 Never a traceback, a hang, a wrong mask, a file that is lost or one that is left over.
 """
-import json, os, pickle, shutil, struct, sys, zlib
+import json, os, shutil, struct, sys, zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from common import MODEL, TINY, Outcome, Table, command, contents, make_material, workplace
+from common import GIFT, MODEL, TINY, Outcome, Table, command, contents, make_material, object_array, workplace
 
 import numpy as np
 from PIL import Image
@@ -78,13 +78,6 @@ def png(width, height, *chunks, data=b''):
     def chunk(kind, body): return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
     head = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
     return b'\x89PNG\r\n\x1a\n' + b''.join(chunk(*c) for c in ((b'IHDR', head), *chunks, (b'IDAT', data), (b'IEND', b'')))
-
-
-class Gift:
-    "A pickle that leaves a file behind if anybody opens it."
-    def __reduce__(self): return exec, ('open("gift.txt", "w").write("I was here")',)
-
-GIFT = pickle.dumps(Gift())
 
 
 # Photos, through predict
@@ -337,7 +330,7 @@ packed('without masks', remove(MASKS), MASKS, 'pack the folder again')
 packed('empty images', write(IMAGES), IMAGES, 'pack the folder again')
 packed('images cut in half', cut(IMAGES), IMAGES, 'pack the folder again')
 packed('images that are a pickle', write(IMAGES, GIFT), IMAGES, 'pack the folder again', check=lambda: None if not Path('gift.txt').exists() else 1/0)
-packed('images of objects', lambda: np.save(IMAGES, np.array([Gift()]), allow_pickle=True), IMAGES, 'pack the folder again',
+packed('images of objects', write(IMAGES, object_array()), IMAGES, 'pack the folder again',
        check=lambda: None if not Path('gift.txt').exists() else 1/0)
 packed('images of floats', npy(IMAGES, np.zeros((12, 32, 32, 3))), IMAGES, 'pack the folder again')
 packed('images that are grey', npy(IMAGES, np.zeros((12, 32, 32), np.uint8)), IMAGES, 'pack the folder again')

@@ -1,5 +1,5 @@
 """What the scripts beside this one share: something to spoil, a command that is watched, a table."""
-import contextlib, io, os, shlex, signal, sys, tempfile, time, traceback
+import contextlib, io, os, pickle, shlex, signal, sys, tempfile, time, traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # the package
 
 TINY = shlex.split('--model tiny_unet --size 32 --batch-size 4 --epochs 1 --augment none --precision fp32 --device cpu')
 MODEL = shlex.split('--weights run --device cpu --faces one')
+
+
+class Gift:
+    "A pickle that leaves a file behind if anybody opens it."
+    def __reduce__(self): return exec, ('open("gift.txt", "w").write("I was here")',)
+
+GIFT = pickle.dumps(Gift())
+
+
+def object_array() -> bytes:
+    "A .npy file of objects, which holds a pickle: as `np.save` writes it, where it is told to."
+    from numpy.lib import format
+    f = io.BytesIO()
+    format.write_array_header_1_0(f, {'descr': '|O', 'fortran_order': False, 'shape': (1,)})
+    return f.getvalue() + pickle.dumps([Gift()])
 
 
 class Hang(BaseException):
