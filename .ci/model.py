@@ -19,7 +19,7 @@ from facemask_seg.loop import evaluate
 from facemask_seg.packed import Packed
 from facemask_seg.predict import Merged
 from facemask_seg.train import DEFAULT, fit
-from facemask_seg.weights import LICENCE, Meta, load_model, save_model
+from facemask_seg.weights import Meta, load_model, ship
 
 TWICE = tuple(2. if name in ('left_eye', 'right_eye', 'upper_lip', 'lower_lip') else 1. for name in FACE.classes)
 FIRST = replace(DEFAULT, scheme=FACE, size=128, augment='standard', batch_size=16, epochs=14, valid=150, test=100)
@@ -40,19 +40,16 @@ def write(run: Path, packed: Packed, dest: Path, earlier: list[dict]) -> None:
     model, meta = load_model(run)
     schemes = EYES_LIPS, FACE
     exact = {s.name: measure(model, meta, packed, s)['miou'] for s in schemes}
-    with tempfile.TemporaryDirectory() as tmp:
-        save_model(Path(tmp)/'8.safetensors', model, meta, bits=8)
-        small, _ = load_model(Path(tmp)/'8.safetensors')
-    metrics = {s.name: measure(small, meta, packed, s) for s in schemes}
     sizes = {name: len(ids) for name, ids in split(len(packed), SECOND.valid, SECOND.test).items()}
     phases = ' and '.join(f"{r['epochs']} epochs at {r['size']} px" for r in [*earlier, meta.recipe])
     learned = (f"{sizes['train']:,} faces of CelebAMask-HQ for training, {sizes['valid']} for choosing, "
                f"{sizes['test']} for testing; {phases}")
-    card = {'licence': LICENCE, 'cut': 'face_square', 'data': learned, 'metrics': metrics, 'miou_32_bits': exact,
-            'earlier': earlier}
-    about = {k: v for k, v in meta.data.items() if k != 'names'}
-    recipe = meta.recipe | {'start': None if not earlier else 'the run before'}
-    save_model(dest, model, replace(meta, recipe=recipe, data=about, card=card), bits=8)
+    card = {'cut': 'face_square', 'data': learned, 'miou_32_bits': exact, 'earlier': earlier}
+    with tempfile.TemporaryDirectory() as tmp:
+        ship(run, Path(tmp)/'8.safetensors', card)
+        small, _ = load_model(Path(tmp)/'8.safetensors')
+    metrics = {s.name: measure(small, meta, packed, s) for s in schemes}
+    ship(run, dest, card | {'metrics': metrics})
     for name, report in metrics.items(): print(f'{name}, {exact[name]:.4f} in 32 bits\n{table(report)}\n')
     print(f'{dest}: {dest.stat().st_size / 2**20:.1f} MiB')
 

@@ -8,15 +8,16 @@ __all__ = ['METRICS', 'BASELINE', 'PRETRAINED', 'ONE_CLASS', 'COMMON', 'MENDED',
            'train_one', 'run_recipe', 'learn_blind', 'blind_address', 'run_blind', 'run_experiment', 'results_folder',
            'read_runs', 'fits', 'runs_of', 'paired', 'protocols', 'protocol_with', 'seed_noise', 'verdict',
            'check_pairs', 'seed_part', 'compare', 'mean_of', 'summarize', 'versus', 'signed', 'in_words', 'answers',
-           'heading', 'control', 'table', 'told', 'markdown', 'draw_forest', 'on_validation', 'board', 'shipped_line',
-           'read_peers', 'leaderboard', 'draw_climb', 'hardest', 'fits_better_swapped', 'looks_swapped', 'train_small']
+           'heading', 'control', 'markdown_table', 'table', 'told', 'markdown', 'draw_forest', 'on_validation', 'board',
+           'shipped_line', 'read_peers', 'leaderboard', 'draw_climb', 'hardest', 'fits_better_swapped', 'looks_swapped',
+           'train_small']
 
 # %% ../nbs/41_experiments.ipynb #05a789a8
 import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -708,17 +709,25 @@ def control(
     return next((r for r in runs if r['run'] == 'blind' and r['data']['fingerprint'] in faces), None)
 
 # %% ../nbs/41_experiments.ipynb #90fa588f
+def markdown_table(
+    head:Iterable,  # Titles of the columns
+    rows:Iterable,  # Of cells, as many as titles
+)->str:
+    "A table as Markdown."
+    head = list(head)
+    lines = ['| ' + ' | '.join(map(str, cells)) + ' |' for cells in [head, *rows]]
+    return '\n'.join([lines[0], '|---' * len(head) + '|', *lines[1:]])
+
 def _number(x): return '-' if x is None else f'{x:.3f}'
 
-def _table_line(experiment, line):
-    "One recipe as a line of a Markdown table."
+def _table_cells(experiment, line):
+    "One recipe as cells of a table."
     against, word = '-', ''
     if line['run'] == experiment.reference: against = 'reference'
     if 'verdict' in line:
         against = f"{signed(line['difference'])} ({signed(line['low'])} to {signed(line['high'])})"
         word = f"{line['verdict']}, one run" if line['same'] else line['verdict']
-    cells = line['run'], line['seeds'], *(_number(line[k]) for k in ('miou', 'foreground_iou', 'best')), against, word
-    return '| ' + ' | '.join(map(str, cells)) + ' |'
+    return line['run'], line['seeds'], *(_number(line[k]) for k in ('miou', 'foreground_iou', 'best')), against, word
 
 def _smallest(lines):
     "What the table could have found, as a sentence."
@@ -737,14 +746,13 @@ def table(
     title = f'difference in {METRICS[experiment.metric]} (95% interval)'
     head = ['run', 'seeds', 'mIoU', 'foreground IoU at 0.5', 'at its best threshold', title, 'verdict']
     lines = summarize(experiment, runs, protocol)
-    body = [_table_line(experiment, line) for line in lines]
+    rows = [_table_cells(experiment, line) for line in lines]
     blind = control(experiment, runs, protocol)
     if blind:
         miou = _number(blind['miou'] if experiment.metric == 'miou' else None)
         iou = _number(blind['foreground_iou'])
-        body.append(f'| *blind* | - | {miou} | - | {iou} | one mask for all photos | *control* |')
-    rows = ['| ' + ' | '.join(head) + ' |', '|---' * len(head) + '|', *body]
-    return f'{heading(experiment, runs, protocol)}\n\n' + '\n'.join(rows) + _smallest(lines)
+        rows.append(('*blind*', '-', miou, '-', iou, 'one mask for all photos', '*control*'))
+    return f'{heading(experiment, runs, protocol)}\n\n{markdown_table(head, rows)}{_smallest(lines)}'
 
 def told(experiment:Experiment, runs:list[dict])->list[Protocol]:
     "The `protocols` under which there is something to compare; all of them where there is none."
@@ -756,9 +764,7 @@ def markdown(
     runs:list[dict], # From `read_runs`
 )->str:
     "The tables of an experiment, one for each protocol that has something to compare, as `protocols` sorts them."
-    found = protocols(experiment, runs)
-    several = [p for p in found if len(runs_of(experiment, runs, p)) > 1] or found
-    return '\n\n'.join(table(experiment, runs, p) for p in several) or 'not run yet'
+    return '\n\n'.join(table(experiment, runs, p) for p in told(experiment, runs)) or 'not run yet'
 
 # %% ../nbs/41_experiments.ipynb #501a6f8b
 def _forest_panel(ax, experiment, runs, protocol, lines):
@@ -832,10 +838,6 @@ def read_peers(results:str|Path|None=None)->list[dict]: # None: that of the cour
     path = (Path(results) if results else results_folder())/'peers.json'
     return read_json(path)['peers'] if path.exists() else []
 
-def _rows(head, lines):
-    "A Markdown table."
-    return '\n'.join('| ' + ' | '.join(map(str, cells)) + ' |' for cells in [head, ['---'] * len(head), *lines])
-
 def _board_cells(line):
     "A line of `board` as cells."
     p, seconds = line['protocol'], '-' if line['seconds'] is None else f"{line['seconds']:,.0f}"
@@ -850,12 +852,12 @@ def leaderboard(
     "All stored runs, the model that ships and others' models, as Markdown tables."
     head = ['run', 'size', 'epochs', 'bits', 'seeds', 'mIoU', 'foreground IoU at 0.5', 'at its best threshold',
             'original score', 'seconds']
-    parts, ours = [_rows(head, map(_board_cells, board(runs)))], shipped_line()
+    parts, ours = [markdown_table(head, map(_board_cells, board(runs)))], shipped_line()
     if ours: parts.append(f"The model that ships, by its own file: mIoU {ours['miou']:.3f}, foreground IoU "
                           f"{ours['foreground_iou']:.3f} on {ours['n']} unseen faces at {ours['size']} px.")
     names = 'name', 'left_eye', 'right_eye', 'lips', 'miou', 'kind', 'source'
     others = [[p.get(k, '-') for k in names] for p in (read_peers() if peers is None else peers)]
-    if others: parts.append(_rows([n.replace('_', ' ') for n in names], others))
+    if others: parts.append(markdown_table([n.replace('_', ' ') for n in names], others))
     return '\n\n'.join(parts)
 
 # %% ../nbs/41_experiments.ipynb #board-08

@@ -262,4 +262,5 @@ def ship(
     model, meta = load_model(run)
     known = {'licence': LICENCE, 'metrics': {meta.scheme.name: read_json(Path(run)/'result.json')['test']}}
     data = {k: v for k, v in meta.data.items() if k != 'names'}
-    save_model(dest, model, replace(meta, data=data, card=known | card), bits=8)
+    started = {'start': 'the run before'} if meta.recipe.get('start') else {}   # nobody else has its folder
+    save_model(dest, model, replace(meta, recipe=meta.recipe | started, data=data, card=known | card), bits=8)
