@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from .faces import draw_face, seed_of
-from .images import check_size, fit_square, read_mask, read_photo
+from .images import FORMATS, SCHEME_NOTE, check_size, fit_square, read_mask, read_photo
 from .labels import CELEBAMASK, EYES_LIPS, Scheme
 from .packed import MANIFEST, Face, Packed, Problem, class_shares, pack_items
 
@@ -309,6 +309,30 @@ def _check_first(source, layout, scheme, ids, items):
         f'{scheme.n_classes-1}; use scheme=FOREGROUND (--scheme foreground), or '
         "ids='scheme' (--ids scheme) if these are ids")
 
+def _names_scheme(path):
+    "Whether a mask's file names its scheme, by what stands before its pixels; None for what is no image."
+    try:
+        with Image.open(path, formats=FORMATS) as image: return SCHEME_NOTE in image.info
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError): return None
+
+def _doubtful(path, scheme):
+    "Whether a mask's values could be class ids as well as CelebAMask's, and would mean something else."
+    try:
+        values = read_mask(path)[0]
+        return not scheme.strays(values) and bool((scheme.from_source(values) != values).any())
+    except (ValueError, OSError): return False
+
+def _check_alike(source, layout, scheme, ids, items):
+    "Refuse a mask that does not say what its ids are, beside masks that do: perhaps its note got lost."
+    if (layout, ids) != ('labels', 'auto') or not scheme.sources: return
+    named = {m: _names_scheme(source/m) for i in items for m in i.masks}
+    if not any(named.values()): return
+    for mask, says in named.items():
+        if says is False and _doubtful(source/mask, scheme): raise ValueError(
+            f'{source}: {mask} does not say what its numbers mean, and other masks do; perhaps another program '
+            f"saved it. Say it for all: ids='scheme' (--ids scheme) if they are class ids of {scheme.name!r}, "
+            "ids='celebamask' (--ids celebamask) if they are CelebAMask's")
+
 # %% ../nbs/15_convert.ipynb #998ef567
 def _plan_folder(source, size, scheme, ids, limit):
     "Settings, items, the function that converts one, and what to try if a class is empty."
@@ -316,6 +340,7 @@ def _plan_folder(source, size, scheme, ids, limit):
     _check_meaning(source, layout, scheme, ids)
     items = find_items(source, layout)[:limit]
     _check_first(source, layout, scheme, ids, items)
+    _check_alike(source, layout, scheme, ids, items)
     listing = hashlib.sha256(json.dumps(items).encode()).hexdigest()
     about = dict(layout=layout, faces=len(items), listing=listing, meaning=ids)
     settings = dict(size=size, scheme=scheme.to_dict(), source=about)
