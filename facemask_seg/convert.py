@@ -21,7 +21,7 @@ from PIL import Image
 from .faces import draw_face, seed_of
 from .images import FORMATS, SCHEME_NOTE, check_size, fit_square, read_mask, read_photo
 from .labels import CELEBAMASK, EYES_LIPS, Scheme
-from .packed import MANIFEST, Face, Packed, Problem, class_shares, pack_items
+from .packed import MANIFEST, Face, Packed, Problem, class_shares, find_shards, pack_items
 
 # %% ../nbs/15_convert.ipynb #7ca77bbf
 class Item(NamedTuple):
@@ -385,7 +385,8 @@ def pack(
     "Photos and masks to a packed folder; an interrupted one is continued."
     _check_request(size, limit, ids)
     source = Path(source)
-    plan = _plan_packed if (source/MANIFEST).is_file() else _plan_folder
+    is_packed = (source/MANIFEST).is_file() or find_shards(source)
+    plan = _plan_packed if is_packed else _plan_folder
     settings, items, convert, advice = plan(source, size, scheme, ids, limit)
     check = None if allow_empty else partial(_check_empty, advice=advice)
     return pack_items(dest, settings, items, convert, workers, progress, check)

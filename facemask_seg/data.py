@@ -182,6 +182,6 @@ def __getitems__(self:FaceDataset,
     as_stored = self.augment is None and self.size == self.packed.size
     if not as_stored or type(self) is not FaceDataset: return [self[i] for i in places]
     faces = self.indices[places]
-    photos, masks = np.take(self.packed.images, faces, 0), np.take(self.packed.masks, faces, 0)
+    photos, masks = self.packed.images[faces], self.packed.masks[faces]
     if self.scheme != self.packed.scheme: masks = self.lookup[masks]
     return torch.from_numpy(photos).permute(0, 3, 1, 2), torch.from_numpy(masks)

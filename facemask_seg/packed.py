@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['JOURNAL', 'MANIFEST', 'ARRAYS', 'HEADER', 'NEEDED', 'Problem', 'Face', 'measure', 'PackWriter', 'pack_items',
-           'Packed', 'class_shares']
+           'Packed', 'class_shares', 'Joined', 'find_shards', 'Shards']
 
 # %% ../nbs/14_packed.ipynb #05259af8
 import hashlib
@@ -13,6 +13,7 @@ import json
 import math
 import os
 import zlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -315,15 +316,17 @@ def pack_items(
     finally: writer.close()
 
 # %% ../nbs/14_packed.ipynb #31422245
-NEEDED = {'scheme', 'size', 'n', 'names', 'class_pixels', 'fingerprint'} # In every manifest
+NEEDED = {'scheme', 'size', 'n', 'names', 'class_pixels', 'pixels', 'fingerprint'} # In every manifest
 
 def _read_manifest(path):
     "The manifest of a finished packed folder, or an error that says what the folder is."
     if not (path/MANIFEST).is_file():
         if (path/JOURNAL).is_file(): raise ValueError(
             f'{path}: the conversion was interrupted; run the same again to finish it')
+        inside = any(path.glob(f'*/{MANIFEST}'))
+        hint = '; to read packed folders as one, keep nothing else beside them' if inside else ''
         raise FileNotFoundError(f'{path}: not a packed folder, there is no {MANIFEST}; '
-            'make one with facemask-seg convert, pack or pack_drawn')
+            f'make one with facemask-seg convert, pack or pack_drawn{hint}')
     manifest = read_json(path/MANIFEST)
     version, missing = manifest.get('format'), sorted(NEEDED - manifest.keys())
     if version != 1:
@@ -337,9 +340,12 @@ def _check_entries(file, m):
     "Refuse a manifest with an entry that cannot be right."
     def whole(x): return type(x) is int and x >= 0
     def words(x): return type(x) is list and all(type(word) is str for word in x)
-    counts = m['class_pixels']
+    def numbers(x): return type(x) is list and len(x) == 3 and all(type(v) in (int, float) for v in x)
+    counts, pixels = m['class_pixels'], m['pixels']
     right = dict(size=whole(m['size']) and m['size'] > 0, n=whole(m['n']) and m['n'] > 0,
         names=words(m['names']) and len(m['names']) == m['n'],
+        pixels=type(pixels) is dict and all(numbers(pixels.get(k)) for k in ('mean', 'std')),
+        source=type(m.get('source', {})) is dict,
         class_pixels=type(counts) is dict and all(map(whole, counts.values())),
         ignored_pixels=whole(m.get('ignored_pixels', 0)), fingerprint=type(m['fingerprint']) is str)
     wrong = ', '.join(name for name, ok in right.items() if not ok)
@@ -409,3 +415,115 @@ def class_shares(
     pixels = manifest['class_pixels']
     total = max(1, sum(pixels.values()))
     return {name: n/total for name, n in pixels.items()}
+
+# %% ../nbs/14_packed.ipynb #shards-02
+class Joined:
+    "Arrays of pictures, one after the other, read as if they were one."
+    def __init__(self,
+        arrays:Sequence[np.ndarray], # Of pictures of one shape; memory-mapped ones stay on disk
+    ):
+        self.arrays = arrays
+        self.starts = np.cumsum([0, *map(len, arrays)]).tolist()
+        self.shape, self.dtype = (self.starts[-1], *arrays[0].shape[1:]), arrays[0].dtype
+        self.numbers = np.arange(len(self))
+
+    def __len__(self): return self.shape[0]
+
+    def __getitem__(self, i):
+        "One picture, or an array of several: all that numpy takes as an index of pictures will do."
+        i = self.numbers[i]
+        if i.ndim: return self._several(i)
+        shard = bisect_right(self.starts, i) - 1
+        return self.arrays[shard][i - self.starts[shard]]
+
+    def _several(self, numbers):
+        "Pictures by number, copied one by one."
+        found = np.empty((len(numbers), *self.shape[1:]), self.dtype)
+        for place, i in zip(found, numbers): place[...] = self[i]
+        return found
+
+# %% ../nbs/14_packed.ipynb #shards-05
+def _is_ours(folder):
+    "Whether a folder is packed, or was begun."
+    return any((folder/file).is_file() for file in (MANIFEST, JOURNAL))
+
+def find_shards(
+    path:str|os.PathLike, # A folder
+)->list[Path]:            # By name; none when `path` is a packed folder itself
+    "The packed folders in `path`, if it holds no other folders."
+    path = Path(path)
+    if _is_ours(path) or not path.is_dir(): return []
+    inside = sorted(f for f in path.iterdir() if f.is_dir() and not f.name.startswith('.'))
+    finished = any((f/MANIFEST).is_file() for f in inside)
+    return inside if finished and all(map(_is_ours, inside)) else []
+
+# %% ../nbs/14_packed.ipynb #shards-08
+def _check_alike(shards):
+    "Refuse a shard of another size or scheme than the first, and one that is there twice."
+    first, seen = shards[0], {}
+    for s in shards:
+        if s.size != first.size: raise ValueError(
+            f'{s.path}: has {s.size} px, {first.path} has {first.size}; '
+            'shards have one size: pack one of them again')
+        if s.scheme != first.scheme: raise ValueError(
+            f'{s.path}: its scheme {s.scheme.name!r} ({", ".join(s.scheme.classes)}) is not '
+            f'exactly the one of {first.path}; shards have one scheme: pack one of them again')
+        twin = seen.setdefault(s.fingerprint, s.path)
+        if twin != s.path: raise ValueError(
+            f'{s.path}: holds the same faces as {twin}; remove one of them')
+
+# %% ../nbs/14_packed.ipynb #shards-10
+def _all_names(shards):
+    "The faces' names; with the shard's name in front, if one stands for two faces."
+    names = [name for s in shards for name in s.names]
+    if len(set(names)) == len(names): return names
+    return [f'{s.path.name}/{name}' for s in shards for name in s.names]
+
+def _all_pixels(manifests):
+    "Mean and standard deviation of all photos, from those of each shard."
+    n = np.array([m['n'] for m in manifests], float)
+    mean, std = (np.array([m['pixels'][k] for m in manifests]).T for k in ('mean', 'std'))
+    overall = mean @ n/n.sum()
+    square = (mean**2 + std**2) @ n/n.sum()
+    return dict(mean=overall.tolist(), std=np.sqrt(np.maximum(square - overall**2, 0)).tolist())
+
+def _all_manifests(shards):
+    "One manifest for all shards."
+    each = [s.manifest for s in shards]
+    layouts = {str(m.get('source', {}).get('layout')) for m in each}
+    counts = {c: sum(m['class_pixels'].get(c, 0) for m in each) for c in shards[0].scheme.classes}
+    prints = json.dumps([s.fingerprint for s in shards]).encode()
+    return dict(format=1, scheme=each[0]['scheme'], size=shards[0].size,
+        n=sum(map(len, shards)), names=_all_names(shards),
+        source=dict(layout=layouts.pop() if len(layouts) == 1 else 'several',
+                    shards={s.path.name: m.get('source') for s, m in zip(shards, each)}),
+        pixels=_all_pixels(each), class_pixels=counts,
+        ignored_pixels=sum(m.get('ignored_pixels', 0) for m in each),
+        fingerprint=hashlib.sha256(prints).hexdigest())
+
+# %% ../nbs/14_packed.ipynb #shards-12
+class Shards(Packed):
+    "Packed folders in one folder, read as if they were one."
+    def __init__(self,
+        path:str|os.PathLike, # A folder that holds packed folders and no other folder
+    ):
+        "Open all. Raises what `Packed` does, and `ValueError` naming a shard that does not fit."
+        self.path, self.shards = Path(path), [Packed(f) for f in find_shards(path)]
+        _check_alike(self.shards)
+        self.manifest = m = _all_manifests(self.shards)
+        self.scheme, self.size = self.shards[0].scheme, self.shards[0].size
+        self.names, self.fingerprint = m['names'], m['fingerprint']
+        self.images, self.masks = (Joined([getattr(s, name) for s in self.shards]) for name in ARRAYS)
+
+    def verify(self)->'Shards':
+        "Read everything, shard by shard."
+        for s in self.shards: s.verify()
+        return self
+
+    def __repr__(self): return f'{super().__repr__()} in {len(self.shards)} shards'
+
+def _one_or_many(cls, path):
+    "An empty `Packed`, or an empty `Shards` for a folder that holds shards."
+    return object.__new__(Shards if cls is Packed and find_shards(path) else cls)
+
+Packed.__new__ = staticmethod(_one_or_many) # type: ignore
