@@ -114,9 +114,9 @@ def cross_entropy(
     logits, mask = check_batch(logits, mask)
     if logits.shape[1] == 1: return bce_with_logits(logits, mask, class_weights, ignore)
     weights = None if class_weights is None else weights_like(logits, class_weights)
-    value = F.cross_entropy(logits, mask, weights, ignore_index=ignore)
-    counts = pixel_weights(logits, mask, class_weights, ignore) > 0
-    return torch.where(counts.any(), value, 0.)
+    counts = (pixel_weights(logits, mask, class_weights, ignore) > 0).any()
+    mask = torch.where(counts, mask, ignore) # where none counts, 0/0 would be the gradient
+    return torch.where(counts, F.cross_entropy(logits, mask, weights, ignore_index=ignore), 0.)
 
 # %% ../nbs/23_losses.ipynb #9b27b1f2
 def dice(
