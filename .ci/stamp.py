@@ -13,13 +13,14 @@ from common import NBS, cfg, name, notebooks, number, title
 
 BADGE = '[![Open in Colab]({up}images/colab.svg)](https://colab.research.google.com/github/{user}/{repo}/blob/{branch}/{path})'
 SETUP = """#| hide
-# In Colab only: install the package once, keep Colab's own torch, say what it computes with.
+# In Colab only: install the package once, keep Colab's torch, say what computes.
 import sys, importlib.util
 if 'google.colab' in sys.modules:
     if not importlib.util.find_spec('{lib_name}'):
         %pip install -q --no-deps git+{git_url}
     import torch
-    print(torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU: see Runtime > Change runtime type')"""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else ''
+    print(device or 'no GPU: see Runtime > Change runtime type')"""
 
 
 def stamp(path: Path) -> None:

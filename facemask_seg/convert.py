@@ -102,7 +102,8 @@ def _paint(labels, path, part):
     except ValueError as e: raise ValueError(f'{path}: {e}') from e
     if labels is None: labels = np.zeros(painted.shape, np.uint8)
     if painted.shape != labels.shape:
-        raise ValueError(f'{path}: is {_size(painted)}, the parts before it {_size(labels)}')
+        raise ValueError(
+            f'{path}: is {_size(painted)}, the parts before it {_size(labels)}')
     labels[painted] = CELEBAMASK[part]
     return labels
 
@@ -131,7 +132,8 @@ def _as_classes(values, scheme):
     "Class ids that are class ids already; `IGNORE` passes."
     stray = scheme.strays(values)
     if stray: raise ValueError(
-        f'has the ids {stray}; the scheme {scheme.name!r} has 0 to {scheme.n_classes-1}')
+        f'has the ids {stray}; the scheme {scheme.name!r} has 0 to '
+        f'{scheme.n_classes-1}')
     return values
 
 def _as_parts(values, scheme):
@@ -159,7 +161,8 @@ def _reading(layout, scheme, ids):
     return 'celebamask' if layout == 'celebamask' or scheme.sources else 'scheme'
 
 def _to_classes(values, said, layout, scheme, ids):
-    "A mask's values as class ids of `scheme`; `said` is the scheme that its file names."
+    """A mask's values as class ids of `scheme`;
+    `said` is the scheme that its file names."""
     if ids == 'auto' and said:
         return scheme.lookup_from(said)[_as_classes(values, said)]
     return READINGS[_reading(layout, scheme, ids)](values, scheme)
@@ -172,20 +175,25 @@ class Layout(NamedTuple):
     read:Callable           # Paths of masks -> (H, W) uint8 values; the scheme that they name
 
 LAYOUTS = {
-    'celebamask': Layout(('CelebA-HQ-img', ANNOTATIONS), _celebamask_items, _read_parts),
-    'labels': Layout(('images', 'labels'), partial(_paired_items, folder='labels'), _read_file),
-    'masks': Layout(('images', 'masks'), partial(_paired_items, folder='masks'), _read_file)}
+    'celebamask':
+        Layout(('CelebA-HQ-img', ANNOTATIONS), _celebamask_items, _read_parts),
+    'labels': Layout(('images', 'labels'), partial(_paired_items, folder='labels'),
+                     _read_file),
+    'masks':
+        Layout(('images', 'masks'), partial(_paired_items, folder='masks'), _read_file)}
 
 # %% ../nbs/15_convert.ipynb #f727c65f
 def find_layout(
     source:str|os.PathLike, # A folder
 )->str:                     # A key of `LAYOUTS`
-    "The layout of `source`. Raises `FileNotFoundError`, or `ValueError` that says what was looked for."
+    """The layout of `source`.
+    Raises `FileNotFoundError`, or `ValueError` that says what was looked for."""
     source = Path(source)
     if not source.is_dir(): raise FileNotFoundError(f'{source}: no such folder')
     folders = {name: layout.folders for name, layout in LAYOUTS.items()}
     found = [n for n, pair in folders.items() if all((source/f).is_dir() for f in pair)]
-    wanted = ', or '.join(f'{photos}/ and {masks}/' for photos, masks in folders.values())
+    wanted = ', or '.join(f'{photos}/ and {masks}/'
+                          for photos, masks in folders.values())
     if not found: raise ValueError(f'{source}: no known layout; it must hold {wanted}')
     if len(found) > 1: raise ValueError(
         f'{source}: fits {" and ".join(found)}; keep only one kind of mask in it')
@@ -202,7 +210,8 @@ def find_items(
 )->list[Item]:              # By number, then by name; masks without a photo last
     "Every face of `source`. Raises `ValueError` when there are no photos."
     items, photos = LAYOUTS[layout].items(source), LAYOUTS[layout].folders[0]
-    if not any(i.photos for i in items): raise ValueError(f'{source}: no photos in {photos}/')
+    if not any(i.photos for i in items):
+        raise ValueError(f'{source}: no photos in {photos}/')
     return sorted(items, key=lambda i: (not i.photos, *_order(i.name)))
 
 # %% ../nbs/15_convert.ipynb #ff354c0d
@@ -213,11 +222,15 @@ def check_item(
     "Raises `ValueError` for a face whose photo or mask is missing or ambiguous."
     folders, photos, masks = LAYOUTS[layout].folders, item.photos, item.masks
     if not photos and layout == 'celebamask' and '_' not in Path(masks[0]).stem:
-        raise ValueError(f'{masks[0]}: is not called NUMBER_PART.png, such as 00007_nose.png')
-    if not photos: raise ValueError(f'{masks[0]}: no photo in {folders[0]}/ belongs to it')
-    if not masks: raise ValueError(f'{photos[0]}: no mask in {folders[1]}/ belongs to it')
+        raise ValueError(
+            f'{masks[0]}: is not called NUMBER_PART.png, such as 00007_nose.png')
+    if not photos:
+        raise ValueError(f'{masks[0]}: no photo in {folders[0]}/ belongs to it')
+    if not masks:
+        raise ValueError(f'{photos[0]}: no mask in {folders[1]}/ belongs to it')
     if len(photos) > 1:
-        raise ValueError(f'{photos[1]}: another photo has its name or number, {photos[0]}')
+        raise ValueError(
+            f'{photos[1]}: another photo has its name or number, {photos[0]}')
     if len(masks) > 1 and layout != 'celebamask':
         raise ValueError(f'{masks[1]}: another mask has the same name, {masks[0]}')
 
@@ -286,7 +299,8 @@ def _check_empty(manifest, advice):
 def _check_request(size, limit, ids):
     "Refuse nonsense before any work is done."
     check_size(size)
-    if limit is not None and limit < 1: raise ValueError(f'limit must be 1 or more, and is {limit}')
+    if limit is not None and limit < 1:
+        raise ValueError(f'limit must be 1 or more, and is {limit}')
     if ids not in IDS: raise ValueError(f'ids is one of {", ".join(IDS)}, not {ids!r}')
 
 def _check_meaning(source, layout, scheme, ids):
@@ -310,32 +324,40 @@ def _check_first(source, layout, scheme, ids, items):
         "ids='scheme' (--ids scheme) if these are ids")
 
 def _names_scheme(path):
-    "Whether a mask's file names its scheme, by what stands before its pixels; None for what is no image."
+    """Whether a mask's file names its scheme, by what stands before its pixels;
+    None for what is no image."""
     try:
-        with Image.open(path, formats=FORMATS) as image: return SCHEME_NOTE in image.info
+        with Image.open(path, formats=FORMATS) as image:
+            return SCHEME_NOTE in image.info
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError): return None
 
 def _doubtful(path, scheme):
-    "Whether a mask's values could be class ids as well as CelebAMask's, and would mean something else."
+    """Whether a mask's values could be class ids as well as CelebAMask's,
+    and would mean something else."""
     try:
         values = read_mask(path)[0]
-        return not scheme.strays(values) and bool((scheme.from_source(values) != values).any())
+        return (not scheme.strays(values)
+                and bool((scheme.from_source(values) != values).any()))
     except (ValueError, OSError): return False
 
 def _check_alike(source, layout, scheme, ids, items):
-    "Refuse a mask that does not say what its ids are, beside masks that do: perhaps its note got lost."
+    """Refuse a mask that does not say what its ids are, beside masks that do:
+    perhaps its note got lost."""
     if (layout, ids) != ('labels', 'auto') or not scheme.sources: return
     named = {m: _names_scheme(source/m) for i in items for m in i.masks}
     if not any(named.values()): return
     for mask, says in named.items():
         if says is False and _doubtful(source/mask, scheme): raise ValueError(
-            f'{source}: {mask} does not say what its numbers mean, and other masks do; perhaps another program '
-            f"saved it. Say it for all: ids='scheme' (--ids scheme) if they are class ids of {scheme.name!r}, "
+            f'{source}: {mask} does not say what its numbers mean, and other masks do; '
+            'perhaps another program '
+            "saved it. Say it for all: ids='scheme' (--ids scheme) if they are class "
+            f"ids of {scheme.name!r}, "
             "ids='celebamask' (--ids celebamask) if they are CelebAMask's")
 
 # %% ../nbs/15_convert.ipynb #998ef567
 def _plan_folder(source, size, scheme, ids, limit):
-    "Settings, items, the function that converts one, and what to try if a class is empty."
+    """Settings, items, the function that converts one,
+    and what to try if a class is empty."""
     layout = find_layout(source)
     _check_meaning(source, layout, scheme, ids)
     items = find_items(source, layout)[:limit]
@@ -355,7 +377,8 @@ def _resize_face(i, packed, table, size):
     photo = fit_square(Image.fromarray(packed.images[i]), size)
     mask = fit_square(Image.fromarray(table[ids]), size, mask=True)
     sizes = (packed.size,)*4
-    return Face(packed.names[i], np.asarray(photo), np.asarray(mask), sizes, _values(ids))
+    return Face(packed.names[i], np.asarray(photo), np.asarray(mask), sizes,
+                _values(ids))
 
 def _plan_packed(source, size, scheme, ids, limit):
     "The same for a source that is a packed folder."
@@ -372,16 +395,16 @@ def _plan_packed(source, size, scheme, ids, limit):
 
 # %% ../nbs/15_convert.ipynb #f1f8c3da
 def pack(
-    source:str|os.PathLike,  # A folder in one of `LAYOUTS`, or a packed folder
-    dest:str|os.PathLike,    # The packed folder to make
-    size:int=128,            # Side of the packed photos, in pixels
+    source:str|os.PathLike, # A folder in one of `LAYOUTS`, or a packed folder
+    dest:str|os.PathLike, # The packed folder to make
+    size:int=128, # Side of the packed photos, in pixels
     scheme:Scheme=EYES_LIPS, # The classes of the packed masks
-    ids:str='auto',          # What masks hold: ids of 'scheme' or 'celebamask'; 'auto': as they say
-    limit:int|None=None,     # Only the first so many faces
-    workers:int|None=None,   # Threads beside this one; 0: none; None: one per core
-    allow_empty:bool=False,  # Pack even when a class has no pixel in any photo
-    progress:bool=True,      # Show a progress bar
-)->dict:                     # The manifest
+    ids:str='auto', # What masks hold: ids of 'scheme' or 'celebamask'; 'auto': as they say
+    limit:int|None=None, # Only the first so many faces
+    workers:int|None=None, # Threads beside this one; 0: none; None: one per core
+    allow_empty:bool=False, # Pack even when a class has no pixel in any photo
+    progress:bool=True, # Show a progress bar
+)->dict: # The manifest
     "Photos and masks to a packed folder; an interrupted one is continued."
     _check_request(size, limit, ids)
     source = Path(source)

@@ -30,18 +30,21 @@ def split(
     seed:int|None=None, # None: in order, train first and test last; a number: shuffled first
     train:int|None=None, # To train on; None: all that are left
 )->dict[str, np.ndarray]: # Sorted indices under 'train', 'valid' and 'test'
-    "Divide n faces in three, each with at least one. Raises `ValueError` when that cannot be."
+    """Divide n faces in three, each with at least one.
+    Raises `ValueError` when that cannot be."""
     n_valid, n_test = (max(1, round(x if x >= 1 else x*n)) for x in (valid, test))
     n_left = n - n_valid - n_test
     wanted = 1 if train is None else train
     if min(valid, test) < 0 or not 1 <= wanted <= n_left: raise ValueError(
         f'cannot split {n} faces into {n_valid} for validation, {n_test} for the test '
-        f'and {"the rest" if train is None else train} to train on: that needs at least '
+        f'and {"the rest" if train is None else train} to train on: '
+        'that needs at least '
         f'{max(wanted, 1) + n_valid + n_test} faces')
     order = np.arange(n) if seed is None else np.random.default_rng(seed).permutation(n)
     pieces = np.split(order, [n_left, n_left + n_valid])
     pieces[0] = pieces[0][:train]
-    return {name: np.sort(piece) for name, piece in zip(('train', 'valid', 'test'), pieces)}
+    return {name: np.sort(piece)
+            for name, piece in zip(('train', 'valid', 'test'), pieces)}
 
 # %% ../nbs/16_data.ipynb #3ccaf5a2
 def channel_stats(
@@ -68,7 +71,8 @@ def flip(
     table = torch.arange(256, dtype=torch.uint8)
     table[:scheme.n_classes] = torch.from_numpy(scheme.flip_lookup())
     swapped = table[mask.flip(-1).long()]
-    return tv_tensors.wrap(photo.flip(-1), like=photo), tv_tensors.wrap(swapped, like=mask) # type: ignore
+    wrap = tv_tensors.wrap
+    return wrap(photo.flip(-1), like=photo), wrap(swapped, like=mask) # type: ignore
 
 # %% ../nbs/16_data.ipynb #6b4b7f70
 class Mirror:
@@ -81,7 +85,8 @@ def augmentation(
     name:str,         # 'none', 'flip' or 'standard'
     scheme:Scheme,    # Its pairs trade places in a mirrored photo
 )->v2.Compose|None:   # Of (tv_tensors.Image (3, H, W), tv_tensors.Mask (H, W)); None for 'none'
-    "The random changes called `name`. Raises `ValueError` for a name that there is not."
+    """The random changes called `name`.
+    Raises `ValueError` for a name that there is not."""
     if name not in ('none', 'flip', 'standard'):
         raise ValueError(f"augmentation is 'none', 'flip' or 'standard', not {name!r}")
     if name == 'none': return None
@@ -89,8 +94,8 @@ def augmentation(
     fill = {tv_tensors.Image: list(PAD), tv_tensors.Mask: 0}
     return v2.Compose([
         Mirror(scheme),
-        v2.RandomAffine(degrees=(-15, 15), translate=(.1, .1), scale=(.8, 1.25), fill=fill,
-                        interpolation=v2.InterpolationMode.BILINEAR),
+        v2.RandomAffine(degrees=(-15, 15), translate=(.1, .1), scale=(.8, 1.25),
+                        fill=fill, interpolation=v2.InterpolationMode.BILINEAR),
         v2.ColorJitter(brightness=.3, contrast=.3, saturation=.3)])
 
 # %% ../nbs/16_data.ipynb #7161997b
@@ -100,7 +105,8 @@ def apply_augmentation(
     mask:torch.Tensor,  # (H, W) uint8
     seed:int,           # Of all random choices
 )->tuple[torch.Tensor, torch.Tensor]:
-    "Photo and mask after `augment`, the same for the same `seed`; torch's global generator is left as it was."
+    """Photo and mask after `augment`, the same for the same `seed`;
+    torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         photo, mask = augment(tv_tensors.Image(photo), tv_tensors.Mask(mask))
@@ -108,7 +114,8 @@ def apply_augmentation(
 
 # %% ../nbs/16_data.ipynb #4016ab36
 class FaceDataset(Dataset):
-    "Photos and masks of a packed folder as uint8 tensors, resized and augmented on the fly."
+    """Photos and masks of a packed folder as uint8 tensors,
+    resized and augmented on the fly."""
     def __init__(self,
         packed:Packed,
         indices:Sequence[int]|None=None, # Which faces; None: all
@@ -117,12 +124,16 @@ class FaceDataset(Dataset):
         augment:str='none',              # A name for `augmentation`
         seed:int=0,                      # Of the augmentation and of the order in `batches`
     ):
-        "Raises `ValueError` for masks that cannot be told in `scheme`, `IndexError` for a face that there is not."
+        """Raises `ValueError` for masks that cannot be told in `scheme`,
+        `IndexError` for a face that there is not."""
         self.packed, self.scheme = packed, scheme or packed.scheme
         self.size, self.seed, self.epoch = size or packed.size, seed, 0
-        self.indices = np.arange(len(packed)) if indices is None else np.asarray(indices, np.int64)
-        if len(self.indices) and not (0 <= self.indices.min() and self.indices.max() < len(packed)):
-            raise IndexError(f'indices from {self.indices.min()} to {self.indices.max()}, '
+        self.indices = (np.arange(len(packed)) if indices is None
+                        else np.asarray(indices, np.int64))
+        if (len(self.indices)
+            and not (0 <= self.indices.min() and self.indices.max() < len(packed))):
+            raise IndexError(f'indices from {self.indices.min()} to '
+                             f'{self.indices.max()}, '
                              f'but {packed.path} has faces 0 to {len(packed)-1}')
         self.lookup = self.scheme.lookup_from(packed.scheme)
         self.augment = augmentation(augment, self.scheme)
@@ -135,7 +146,8 @@ class FaceDataset(Dataset):
         if self.size != self.packed.size: photo, mask = _resized(photo, mask, self.size)
         photo, mask = torch.from_numpy(photo).permute(2, 0, 1), torch.from_numpy(mask)
         if self.augment is None: return photo, mask
-        return apply_augmentation(self.augment, photo, mask, _seed_of(self.seed, self.epoch, k))
+        return apply_augmentation(self.augment, photo, mask,
+                                  _seed_of(self.seed, self.epoch, k))
 
 def _seed_of(*numbers):
     "One seed made from several numbers, such that none of them can be told from it."
@@ -152,20 +164,23 @@ def batches(
     batch_size:int,       # Photos per batch; the last one may have fewer
     shuffle:bool=False,   # In an order that depends on `dataset.seed` and `epoch` only
     epoch:int=0,          # Which pass over the data this is
-    workers:int|None=0,   # Processes that load ahead, beside this one; 0: none, None: one per core
+    workers:int|None=0,   # Processes that load ahead, beside this one; None: one per core
     drop_last:bool=False, # Leave out a last batch that is not full
     device:torch.device|str='cpu', # Where the batches will go
-    first:int=0,          # Begin with this batch, counted from 0: those before it are done already
-    team:tuple[int, int]=(0, 1), # Which of how many processes this is: each takes an equal share of every batch
+    first:int=0,          # Begin with this batch, from 0: those before it are done
+    team:tuple[int, int]=(0, 1), # Which of how many processes; a batch is shared equally
 )->DataLoader:            # Of (photos uint8 (N, 3, H, W), masks uint8 (N, H, W))
-    "The batches of one epoch, the same for any number of workers; in pinned memory if they go to cuda."
+    """The batches of one epoch, the same for any number of workers;
+    in pinned memory if they go to cuda."""
     dataset.epoch = epoch
     order = np.arange(len(dataset))
     if shuffle: np.random.default_rng([dataset.seed, epoch]).shuffle(order)
     rank, size = team
     order, batch_size = order[:len(order)//size*size][rank::size], batch_size//size
-    return DataLoader(copy.copy(dataset), batch_size, sampler=order[first*batch_size:].tolist(), drop_last=drop_last,
-                      num_workers=cores() if workers is None else workers, collate_fn=_together,
+    return DataLoader(copy.copy(dataset), batch_size,
+                      sampler=order[first*batch_size:].tolist(), drop_last=drop_last,
+                      num_workers=cores() if workers is None else workers,
+                      collate_fn=_together,
                       pin_memory=torch.device(device).type == 'cuda',
                       generator=torch.Generator().manual_seed(0))
 

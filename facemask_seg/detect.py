@@ -24,18 +24,20 @@ from .loop import decide
 
 # %% ../nbs/34_detect.ipynb #45b0777f
 def example_photo()->Path: # A JPEG file, 512 x 512
-    "The photo of the astronaut Eileen Collins (NASA, public domain) that comes with the package."
+    """The photo of the astronaut Eileen Collins (NASA, public domain) that comes
+    with the package."""
     return Path(str(files('facemask_seg')/'photos'/'astronaut.jpg'))
 
 # %% ../nbs/34_detect.ipynb #23bc4fee
 class FoundFace(NamedTuple):
     "A face in a photo; everything in pixels of the photo, x to the right and y down."
     box:tuple[float, float, float, float] # left, top, right, bottom
-    score:float                           # How sure the detector is, 0..1
-    points:np.ndarray                     # (5, 2): eye on the image's left, other eye, nose, corners of the mouth
+    score:float # How sure the detector is, 0..1
+    points:np.ndarray # (5, 2): eye on the image's left, other eye, nose, corners of the mouth
 
 # %% ../nbs/34_detect.ipynb #b26be020
-_ONE_AT_A_TIME = Lock()   # The library keeps what it works on in one place, so two threads would mix it up
+# The library keeps what it works on in one place, so two threads would mix it up
+_ONE_AT_A_TIME = Lock()
 
 @lru_cache(1)
 def _detector():
@@ -48,13 +50,17 @@ def _detector():
 def find_faces(
     photo:Image.Image,    # RGB, upright
     threshold:float=.5,   # Faces with a lower score are left out, 0..1
-    longest:int=1280,     # A photo with a longer side is shrunk to it before the search, in pixels
+    longest:int=1280,     # Pixels; a larger photo is shrunk to it for the search
 )->list[FoundFace]:       # The largest first
-    "Find the faces in a photo (CenterFace, Xu et al., 2019). Raises `ImportError` without the extra `faces`."
+    """Find the faces in a photo (CenterFace, Xu et al., 2019).
+    Raises `ImportError` without the extra `faces`."""
     shrink = min(1, longest / max(photo.size))
-    small = photo.resize([max(1, round(side * shrink)) for side in photo.size]) if shrink < 1 else photo
-    with _ONE_AT_A_TIME: boxes, points = _detector()(np.asarray(small), threshold=threshold)
-    found = [FoundFace(tuple((b[:4] / shrink).tolist()), float(b[4]), p.reshape(5, 2) / shrink)
+    small = (photo.resize([max(1, round(side * shrink)) for side in photo.size])
+             if shrink < 1 else photo)
+    with _ONE_AT_A_TIME:
+        boxes, points = _detector()(np.asarray(small), threshold=threshold)
+    found = [FoundFace(tuple((b[:4] / shrink).tolist()), float(b[4]),
+                       p.reshape(5, 2) / shrink)
              for b, p in zip(boxes, points)]
     return sorted(found, key=lambda f: f.box[0] - f.box[2])
 
@@ -66,20 +72,23 @@ class Square(NamedTuple):
     side:float  # In pixels of the photo
     angle:float # Of its upper edge against the photo's, in radians, clockwise as seen
 
-MARGIN = 1.046 # How much larger the rule's square is than the training faces', with the points of this detector
+# How much larger the rule's square is than the training faces', with the points of this detector
+MARGIN = 1.046
 
 # %% ../nbs/34_detect.ipynb #a8ebed47
 def face_square(
     face:FoundFace,
 )->Square:
-    "The square that CelebA-HQ would have cut for this face (Karras et al., 2018, appendix C)."
+    """The square that CelebA-HQ would have cut for this face
+    (Karras et al., 2018, appendix C)."""
     left, right, _, *mouth = face.points
     eyes = (left + right) / 2
     e, m = right - left, np.mean(mouth, axis=0) - eyes
     x_axis = e + np.array([m[1], -m[0]])
     half = max(2 * math.hypot(*e), 1.8 * math.hypot(*m)) / MARGIN
     centre = eyes + .1 * m
-    return Square(float(centre[0]), float(centre[1]), 2 * half, math.atan2(x_axis[1], x_axis[0]))
+    return Square(float(centre[0]), float(centre[1]), 2 * half,
+                  math.atan2(x_axis[1], x_axis[0]))
 
 # %% ../nbs/34_detect.ipynb #cfc18c60
 def cut_square(
@@ -87,31 +96,38 @@ def cut_square(
     square:Square,
     size:int,          # Side of the result, in pixels
 )->Image.Image:        # RGB, (size, size), the face upright
-    "Cut a tilted square out of a photo, without the dots and stairs that skipping pixels makes."
+    """Cut a tilted square out of a photo,
+    without the dots and stairs that skipping pixels makes."""
     box = _around(square)
     near = Image.new('RGB', (box[2] - box[0], box[3] - box[1]), PAD)
     near.paste(photo.crop(_within(box, photo)), (max(0, -box[0]), max(0, -box[1])))
     shrink = min(1., 2 * size / square.side)
-    small = near.resize([max(1, round(s * shrink)) for s in near.size], Image.Resampling.BOX) if shrink < 1 else near
+    small = near.resize([max(1, round(s * shrink)) for s in near.size],
+                        Image.Resampling.BOX) if shrink < 1 else near
     scale = small.width / near.width
-    x, y, step = (square.x - box[0]) * scale, (square.y - box[1]) * scale, square.side * scale / size
+    x, y, step = ((square.x - box[0]) * scale, (square.y - box[1]) * scale,
+                  square.side * scale / size)
     c, s, half = step * math.cos(square.angle), step * math.sin(square.angle), size / 2
     matrix = (c, -s, x - c*half + s*half, s, c, y - s*half - c*half)
-    return small.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC, fillcolor=PAD)
+    return small.transform((size, size), Image.Transform.AFFINE, matrix,
+                           Image.Resampling.BICUBIC, fillcolor=PAD)
 
 def _around(square):
-    "Left, top, right, bottom in whole pixels of an upright box that holds the square however it is tilted."
+    """Left, top, right, bottom in whole pixels of an upright box
+    that holds the square however it is tilted."""
     reach = square.side * .75
     return [math.floor(square.x - reach), math.floor(square.y - reach),
             math.ceil(square.x + reach), math.ceil(square.y + reach)]
 
 def _within(box, photo):
     "A box without what lies outside of the photo."
-    return (max(0, box[0]), max(0, box[1]), min(photo.width, max(1, box[2])), min(photo.height, max(1, box[3])))
+    return (max(0, box[0]), max(0, box[1]), min(photo.width, max(1, box[2])),
+            min(photo.height, max(1, box[3])))
 
 # %% ../nbs/34_detect.ipynb #527e052a
 def _places(square, xs, ys):
-    "For columns and rows of the photo their places in the square, (h, w, 2), where -1 and 1 are its edges."
+    """For columns and rows of the photo their places in the square, (h, w, 2),
+    where -1 and 1 are its edges."""
     y = torch.arange(ys.start, ys.stop)[:, None] + .5 - square.y
     x = torch.arange(xs.start, xs.stop)[None] + .5 - square.x
     c, s, half = math.cos(square.angle), math.sin(square.angle), square.side / 2
@@ -124,15 +140,18 @@ def _read(maps, square, xs, ys):
     return torch.cat([1 - foreground.sum(0, keepdim=True), foreground])
 
 def _at_most(maps, side):
-    "Shrink maps to `side` pixels, if they are larger: reading single values of a fine map would skip the others."
+    """Shrink maps to `side` pixels, if they are larger:
+    reading single values of a fine map would skip the others."""
     size = max(1, round(side))
     if size >= maps.shape[-1]: return maps
     return F.interpolate(maps[None], (size, size), mode='bilinear', antialias=True)[0]
 
 # %% ../nbs/34_detect.ipynb #e3149371
 def _region(square, width, height):
-    "The columns and the rows of the photo in which the square lies, as two ranges; empty outside of the photo."
-    reach = (abs(math.cos(square.angle)) + abs(math.sin(square.angle))) * square.side / 2
+    """The columns and the rows of the photo in which the square lies, as two ranges;
+    empty outside of the photo."""
+    reach = ((abs(math.cos(square.angle)) + abs(math.sin(square.angle)))
+             * square.side / 2)
     def inside(middle, length):
         start = min(length, max(0, math.floor(middle - reach)))
         return range(start, max(start, min(length, math.ceil(middle + reach))))
@@ -141,23 +160,26 @@ def _region(square, width, height):
 def face_probabilities(
     maps:torch.Tensor, # Probabilities (C, S, S) float32 on the square; they sum to 1 over classes
     square:Square,
-    width:int,         # Of the photo
+    width:int, # Of the photo
     height:int,
 )->tuple[np.ndarray, tuple[int, int]]: # (C, h, w) of the region around the square; its left top corner
     "What the network says of a face, at the photo's own resolution."
     xs, ys = _region(square, width, height)
-    if not (xs and ys): return np.zeros((len(maps), len(ys), len(xs)), np.float32), (xs.start, ys.start)
-    return _read(_at_most(maps, square.side), square, xs, ys).numpy(), (xs.start, ys.start)
+    if not (xs and ys):
+        return np.zeros((len(maps), len(ys), len(xs)), np.float32), (xs.start, ys.start)
+    return (_read(_at_most(maps, square.side), square, xs, ys).numpy(),
+            (xs.start, ys.start))
 
 # %% ../nbs/34_detect.ipynb #back-01
 def face_mask(
     maps:torch.Tensor, # Probabilities (C, S, S) float32 on the square; they sum to 1 over classes
     square:Square,
-    width:int,         # Of the photo
+    width:int, # Of the photo
     height:int,
-    band:int=256,      # Rows that are worked out at a time
+    band:int=256, # Rows that are worked out at a time
 )->tuple[np.ndarray, tuple[int, int]]: # Class ids (h, w) uint8 of the region around the square; its left top corner
-    "The mask of a face at the photo's own resolution. An empty region when the square lies outside of the photo."
+    """The mask of a face at the photo's own resolution.
+    An empty region when the square lies outside of the photo."""
     xs, ys = _region(square, width, height)
     mask, maps = np.zeros((len(ys), len(xs)), np.uint8), _at_most(maps, square.side)
     for top in range(0, len(ys) if xs else 0, band):
@@ -169,9 +191,11 @@ def face_owners(
     squares:list[Square],
     width:int,   # Of the photo
     height:int,
-)->np.ndarray:   # (height, width) int16: the number of the face that a pixel belongs to, from 0; -1: none
-    "Whose each pixel of a photo is: of the squares around it, the one with the nearest centre."
-    owner, nearest = np.full((height, width), -1, np.int16), np.full((height, width), np.inf, np.float32)
+)->np.ndarray:   # (height, width) int16: a pixel's face, from 0; -1: none
+    """Whose each pixel of a photo is:
+    of the squares around it, the one with the nearest centre."""
+    owner, nearest = (np.full((height, width), -1, np.int16),
+                      np.full((height, width), np.inf, np.float32))
     for i, square in enumerate(squares):
         xs, ys = _region(square, width, height)
         here = np.s_[ys.start:ys.stop, xs.start:xs.stop]
@@ -184,9 +208,9 @@ def face_owners(
 # %% ../nbs/34_detect.ipynb #merge-00
 def merge_faces(
     parts:list[tuple[np.ndarray, tuple[int, int]]], # Of each face, from `face_mask` or `face_probabilities`
-    owner:np.ndarray,                               # (H, W), from `face_owners`
-    nobody:np.ndarray,                              # What is outside of all faces, (H, W) or (C, H, W); changed
-)->np.ndarray:                                      # `nobody`, with the faces in it
+    owner:np.ndarray, # (H, W), from `face_owners`
+    nobody:np.ndarray, # What is outside of all faces, (H, W) or (C, H, W); changed
+)->np.ndarray: # `nobody`, with the faces in it
     "The mask of a whole photo, or its probabilities, from those of its faces."
     for i, (part, (x, y)) in enumerate(parts):
         h, w = part.shape[-2:]

@@ -34,7 +34,8 @@ def polygon_cover(
 )->Cover:
     "Share of each pixel in the box that lies inside any of the polygons."
     h, w = max(rows.stop-rows.start, 0), max(cols.stop-cols.start, 0)
-    if h == 0 or w == 0: return Cover(slice(0, 0), slice(0, 0), np.zeros((0, 0), np.float32))
+    if h == 0 or w == 0:
+        return Cover(slice(0, 0), slice(0, 0), np.zeros((0, 0), np.float32))
     image = Image.new('L', (w*fine, h*fine))
     draw = ImageDraw.Draw(image)
     corner = np.array([cols.start, rows.start], np.float32) + np.float32(.5/fine)
@@ -46,7 +47,8 @@ def polygon_cover(
 def _weights(
     t:np.ndarray, # (N, 1), places from a (0) to b (1)
 )->np.ndarray:    # (N, 4)
-    "How much the point before a, a, b, and the point after b count (Catmull and Rom, 1974)."
+    """How much the point before a, a, b,
+    and the point after b count (Catmull and Rom, 1974)."""
     before, a = -t + 2*t**2 - t**3, 2 - 5*t**2 + 3*t**3
     b, after = t + 4*t**2 - 3*t**3, -t**2 + t**3
     return .5*np.concatenate([before, a, b, after], 1)
@@ -76,7 +78,8 @@ def stroke(
     along = ends[2:] - ends[:-2]
     length = np.hypot(*along.T)[:, None] + 1e-6
     across = along[:, ::-1]*(-.5*width, .5*width)/length
-    if taper: across = across*np.sin(np.pi*(np.arange(len(p)) + .4)/(len(p) - .2))[:, None]
+    if taper:
+        across = across*np.sin(np.pi*(np.arange(len(p)) + .4)/(len(p) - .2))[:, None]
     return np.concatenate([p + across, (p - across)[::-1]])
 
 # %% ../nbs/11_faces.ipynb #50b9a1fa
@@ -108,7 +111,8 @@ def tone(
     tint:Iterable=(1, 1, 1), # Another factor per channel
 )->np.ndarray:               # (3,) float32
     "A shade of a colour."
-    return np.minimum(np.asarray(color, np.float32)*factor*np.asarray(tint, np.float32), 1)
+    return np.minimum(
+        np.asarray(color, np.float32)*factor*np.asarray(tint, np.float32), 1)
 
 # %% ../nbs/11_faces.ipynb #639be561
 class Canvas:
@@ -118,13 +122,16 @@ class Canvas:
         size:int, # Side in pixels
     ):
         self.look, self.size = look, size
-        self.photo = np.zeros((3, size, size), np.float32)   # 0..1; channels first is faster
+        # 0..1; channels first is faster
+        self.photo = np.zeros((3, size, size), np.float32)
         self.labels = np.zeros((size, size), np.uint8)       # `CELEBAMASK` ids
         c, s, half = np.cos(look.roll), np.sin(look.roll), size/2
         self.turn = np.array([[c, s], [-s, c]], np.float32)*np.float32(look.scale*half)
         self.shift = np.array([1 + look.x, 1 + look.y], np.float32)*np.float32(half)
-        self.lean = np.array([.4*look.yaw, .3*look.pitch], np.float32)   # of the face's middle
-        self.flatness = np.array([[1/.85**2], [1/1.1**2]], np.float32)   # the head as an egg
+        # of the face's middle
+        self.lean = np.array([.4*look.yaw, .3*look.pitch], np.float32)
+        # the head as an egg
+        self.flatness = np.array([[1/.85**2], [1/1.1**2]], np.float32)
 
     def paint(self,
         cover:Cover,
@@ -132,7 +139,8 @@ class Canvas:
         label:str|None=None, # Part; None: a shade, which belongs to what it is painted on
         strength:float=1.,   # 1 opaque, 0 invisible
     )->None:
-        "Blend the colour in by coverage; a pixel that is at least half covered gets the label."
+        """Blend the colour in by coverage;
+        a pixel that is at least half covered gets the label."""
         patch = self.photo[:, cover.rows, cover.cols]
         color = np.asarray(color, np.float32)[:, None, None]
         patch += cover.alpha*np.float32(strength)*(color - patch)
@@ -142,7 +150,8 @@ class Canvas:
     def pixels(self,
         points:Iterable, # (N, 2) in face coordinates
     )->np.ndarray:       # (N, 2) in pixels
-        "Where points of the face are in the picture: what stands out moves with a turn."
+        """Where points of the face are in the picture:
+        what stands out moves with a turn."""
         p = np.asarray(points, np.float32)
         depth = np.sqrt(np.maximum(1 - (p*p) @ self.flatness, 0))
         return (p + depth*self.lean) @ self.turn + self.shift
@@ -196,7 +205,8 @@ def _iris(c, x, y, r, eye):
 
 # %% ../nbs/11_faces.ipynb #faces-eye-lashes-code
 def _lashes(c, upper, eye):
-    "What is drawn along the upper lid: its shadow on the eye, the lashes, the fold above."
+    """What is drawn along the upper lid:
+    its shadow on the eye, the lashes, the fold above."""
     f, s = c.look, c.look.eye_size
     shadow, fold = [(x, y+.025*s) for x, y in upper], [(x, y-.06*s) for x, y in upper]
     c.paint(c.cover(stroke(shadow, .06*s), within=eye), (.25, .2, .25), strength=.35)
@@ -209,7 +219,8 @@ def _eye(c, side):
     f, s = c.look, c.look.eye_size
     opened = f.eye_open[side < 0]
     if opened < .15: return _shut_eye(c, side)
-    upper, lower = (_at_eye(f, side, lid, .125*s*opened) for lid in (_UPPER_LID, _LOWER_LID))
+    upper, lower = (_at_eye(f, side, lid, .125*s*opened)
+                    for lid in (_UPPER_LID, _LOWER_LID))
     eye = _eyeball(c, side, upper, lower)
     right, down = f.gaze
     _iris(c, side*f.eye_gap + .065*s*right, -.03 - .01*s + .03*s*down, .098*s, eye)
@@ -233,7 +244,8 @@ CHOICES = dict(
 # %% ../nbs/11_faces.ipynb #ef3e69e7
 @dataclass(frozen=True)
 class Look:
-    "Everything that makes one drawn face. Sizes are relative to the average; angles in radians."
+    """Everything that makes one drawn face.
+    Sizes are relative to the average; angles in radians."""
     skin:tuple = (.88, .69, .55)  # Colours are red, green, blue from 0 to 1
     hair:tuple = (.3, .2, .14)
     iris:tuple = (.35, .5, .6)
@@ -251,7 +263,7 @@ class Look:
     jaw:float = .5                # 0 pointed, 1 square
     ears:float = 1.
     eye_size:float = 1.
-    eye_gap:float = .33           # From the middle to an eye's centre; the head is about .76 wide
+    eye_gap:float = .33           # From the middle to an eye's centre; the head is .76 wide
     eye_tilt:float = .2           # Outer corner up
     eye_open:tuple = (1., 1.)     # Left, right; below .15 the eye is shut
     gaze:tuple = (0., 0.)         # Right and down, -1 to 1
@@ -287,7 +299,8 @@ class Look:
     def __post_init__(self):
         for field, options in CHOICES.items():
             value = getattr(self, field)
-            if value not in options: raise ValueError(f'{field} is one of {options}, not {value!r}')
+            if value not in options:
+                raise ValueError(f'{field} is one of {options}, not {value!r}')
 
 # %% ../nbs/11_faces.ipynb #335fb703
 def _overlap(a, b):
@@ -341,7 +354,8 @@ def _backdrop(c, rng):
     "A soft gradient with some scenery in front of it."
     f = c.look
     top, bottom = np.asarray(f.backdrop, np.float32)[..., None, None]
-    c.photo[:] = top + np.linspace(0, 1, c.size, dtype=np.float32)[:, None]*(bottom - top)
+    c.photo[:] = (top
+                  + np.linspace(0, 1, c.size, dtype=np.float32)[:, None]*(bottom - top))
     still = Canvas(Look(scale=1.), c.size)   # scenery does not move with the head
     for i in range(rng.integers(2, 6)):
         x, y, r = rng.uniform(-1, 1), rng.uniform(-1, .8), rng.uniform(.1, .4)
@@ -351,31 +365,39 @@ def _backdrop(c, rng):
         c.paint(shape, shade, strength=rng.uniform(.2, .6))
 
 # %% ../nbs/11_faces.ipynb #a21bc630
-_CURLY = (1 + .05*np.abs(np.sin(np.arange(72)*np.pi/6)))[:, None]*ellipse(0, 0, 1, 1, 72)
+_CURLY = ((1 + .05*np.abs(np.sin(np.arange(72)*np.pi/6)))[:, None]
+          *ellipse(0, 0, 1, 1, 72))
 
 def _hair_behind(c):
     "What stands or hangs behind the head."
     f = c.look
-    behind = dict(bun=ellipse(.1*f.parting, -1.3, .36, .32), curly=_CURLY*(1.08, 1.02) + (0, -.24))
-    if f.hair_style in behind: c.paint(c.cover(behind[f.hair_style]), tone(f.hair, .82), 'hair')
-    if f.hair_style in ('bob', 'long'): _hanging(c, dict(bob=.72, long=1.6)[f.hair_style])
+    behind = dict(bun=ellipse(.1*f.parting, -1.3, .36, .32),
+                  curly=_CURLY*(1.08, 1.02) + (0, -.24))
+    if f.hair_style in behind:
+        c.paint(c.cover(behind[f.hair_style]), tone(f.hair, .82), 'hair')
+    if f.hair_style in ('bob', 'long'):
+        _hanging(c, dict(bob=.72, long=1.6)[f.hair_style])
 
 def _hanging(c, low):
     "Hair that hangs down to `low`, with some lighter locks."
-    half = [(.1, -1.15), (.7, -.95), (.97, -.4), (1.01, .2), (.97, .7*low), (.82, low), (.3, low+.05)]
+    half = [(.1, -1.15), (.7, -.95), (.97, -.4), (1.01, .2), (.97, .7*low), (.82, low),
+            (.3, low+.05)]
     shape = c.cover(smooth(mirrored(half)))
     c.paint(shape, tone(c.look.hair, .7), 'hair')
-    locks = [stroke([(.8*x, -.7), (x, 0), (1.05*x, .6*low), (x, low)], .05) for x in (-.9, -.8, .8, .9)]
+    locks = [stroke([(.8*x, -.7), (x, 0), (1.05*x, .6*low), (x, low)], .05)
+             for x in (-.9, -.8, .8, .9)]
     c.paint(c.cover(*locks, within=shape), tone(c.look.hair, .9), strength=.6)
 
 # %% ../nbs/11_faces.ipynb #325739af
 def _body(c):
     "Neck and clothes."
     f, dip = c.look, 1.3 + .45*c.look.neckline
-    neck = c.cover(smooth(mirrored([(.34, .4), (.35, .9), (.4, 1.2), (.75, 1.5), (.75, 2.2)])))
+    neck = c.cover(
+        smooth(mirrored([(.34, .4), (.35, .9), (.4, 1.2), (.75, 1.5), (.75, 2.2)])))
     c.paint(neck, tone(f.skin, .92), 'neck')
     _glow(c, 0, .88, .6, .32, tone(f.skin, .45), .6, neck)
-    half = [(0, dip), (.2, dip-.04), (.42, 1.15), (.5, 1.13), (1.1, 1.38), (1.5, 1.8), (1.7, 4.)]
+    half = [(0, dip), (.2, dip-.04), (.42, 1.15), (.5, 1.13), (1.1, 1.38), (1.5, 1.8),
+            (1.7, 4.)]
     cloth = c.cover(smooth(mirrored(half)))
     c.paint(cloth, f.cloth, 'cloth')
     if f.pattern != 'plain': _pattern(c, cloth)
@@ -384,7 +406,8 @@ def _body(c):
 def _pattern(c, cloth):
     "Stripes or dots on the clothes."
     if c.look.pattern == 'stripes':
-        shapes = [[(-2, y), (2, y), (2, y+.08), (-2, y+.08)] for y in np.arange(1.2, 2.3, .2)]
+        shapes = [[(-2, y), (2, y), (2, y+.08), (-2, y+.08)]
+                  for y in np.arange(1.2, 2.3, .2)]
     else:
         shapes = [ellipse(x + .17*line, 1.55 + .25*line, .06, .06)
                   for line in (0, 1) for x in np.arange(-1.05, 1.1, .35)]
@@ -405,8 +428,8 @@ def _ear(c, side):
     c.paint(c.cover(ring), (.96, .82, .4), 'ear_r')
 
 # %% ../nbs/11_faces.ipynb #ff0b843c
-_BEARD = [(-.8, .12), (-.64, .2), (-.5, .48), (-.25, .49), (0, .47), (.25, .49), (.5, .48),
-          (.64, .2), (.8, .12), (.8, 1.2), (0, 1.4), (-.8, 1.2)]
+_BEARD = [(-.8, .12), (-.64, .2), (-.5, .48), (-.25, .49), (0, .47), (.25, .49),
+          (.5, .48), (.64, .2), (.8, .12), (.8, 1.2), (0, 1.4), (-.8, 1.2)]
 
 def _head(c, rng):
     "The head, with freckles and beard."
@@ -419,7 +442,9 @@ def _head(c, rng):
     places = rng.normal((0, .2), (.27, .08), (f.freckles, 2))
     freckles = [ellipse(x, y, .014, .014, 8) for x, y in places]
     if freckles: c.paint(c.cover(*freckles), tone(f.skin, .62), strength=.7)
-    if f.beard: c.paint(c.cover(smooth(_BEARD), within=head), tone(f.hair, .9), strength=f.beard)
+    if f.beard:
+        c.paint(c.cover(smooth(_BEARD), within=head), tone(f.hair, .9),
+                strength=f.beard)
 
 def _relief(c, head):
     "Light and shade on the head."
@@ -427,7 +452,8 @@ def _relief(c, head):
     _glow(c, -.78*lit, .2, .36, .95, tone(f.skin, .6), .55, head)
     _glow(c, .3*lit, -.45, .4, .35, tone(f.skin, 1.15), .5, head)
     for side in (1, -1):
-        _glow(c, .43*side, .32, .2, .14, tone(f.skin, 1., (1.1, .72, .72)), f.blush, head)
+        _glow(c, .43*side, .32, .2, .14, tone(f.skin, 1., (1.1, .72, .72)),
+              f.blush, head)
         _glow(c, side*f.eye_gap, -.07, .25, .15, tone(f.skin, .66), .45, head)
 
 # %% ../nbs/11_faces.ipynb #c022787d
@@ -435,7 +461,8 @@ def _nose(c):
     "The nose is skin; light and shade make it stand out."
     f, lit = c.look, 1 if c.look.light[0] > 0 else -1
     w, l = .15*f.nose_width, .06 + .34*f.nose_length
-    half = [(.03, -.08), (.05, .1), (.09, l-.16), (w, l-.07), (.85*w, l+.01), (.06, l+.03)]
+    half = [(.03, -.08), (.05, .1), (.09, l-.16), (w, l-.07), (.85*w, l+.01),
+            (.06, l+.03)]
     nose = c.cover(smooth(mirrored(half)))
     c.paint(nose, tone(f.skin, 1.02), 'nose')
     _glow(c, -.1*lit, l-.1, .07, .22, tone(f.skin, .66), .6, nose)
@@ -456,14 +483,18 @@ def _mouth(c):
     y = .63 + .03*f.smile - .1*f.smile*_ACROSS**2
     top, bottom = y - .04*f.mouth_open*_ARCH, y + .22*f.mouth_open*_ARCH
     bow = .09*f.fullness*((1 - np.abs(_ACROSS)**1.7) - .22*np.exp(-(_ACROSS/.13)**2))
-    between = lambda a, b: np.concatenate([np.stack([x, a], 1), np.stack([x, b], 1)[::-1]])
+    between = lambda a, b: np.concatenate(
+        [np.stack([x, a], 1), np.stack([x, b], 1)[::-1]])
     if f.mouth_open:
         teeth = between(top, top + (.03 + .07*f.mouth_open)*_ARCH)
         _inside(c, c.cover(between(top, bottom)), teeth)
-    c.paint(c.cover(between(bottom, bottom + .11*f.fullness*_ARCH**.8)), tone(f.lips, 1.06), 'l_lip')
+    c.paint(c.cover(between(bottom, bottom + .11*f.fullness*_ARCH**.8)),
+            tone(f.lips, 1.06), 'l_lip')
     c.paint(c.cover(between(top - bow, top)), tone(f.lips, .9), 'u_lip')
-    if not f.mouth_open: c.paint(c.cover(stroke(np.stack([x, y], 1), .024)), tone(f.lips, .4))
-    if f.moustache: c.paint(c.cover(smooth(mirrored(_MOUSTACHE))), tone(f.hair, .9), 'skin')
+    if not f.mouth_open:
+        c.paint(c.cover(stroke(np.stack([x, y], 1), .024)), tone(f.lips, .4))
+    if f.moustache:
+        c.paint(c.cover(smooth(mirrored(_MOUSTACHE))), tone(f.hair, .9), 'skin')
 
 def _inside(c, opening, teeth):
     "What an open mouth shows: dark, a tongue, the upper teeth."
@@ -494,7 +525,8 @@ def _hair_front(c):
     low, p = -.64 + .38*f.fringe, f.parting
     hairline = [(.76, .05), (.7, -.28), (.48, low-.02-.1*p), (.16, low-.07*p),
                 (-.16, low+.07*p), (-.48, low-.02+.1*p), (-.7, -.28), (-.76, .05)]
-    hair = c.cover(smooth([*(_CURLS if f.hair_style == 'curly' else _SHORT), *hairline]))
+    hair = c.cover(
+        smooth([*(_CURLS if f.hair_style == 'curly' else _SHORT), *hairline]))
     c.paint(hair, f.hair, 'hair')
     _locks(c, hair)
     _glow(c, .3*np.sign(f.light[0]), -.92, .3, .16, tone(f.hair, 1.6) + .04, .5, hair)
@@ -502,7 +534,8 @@ def _hair_front(c):
 def _locks(c, hair):
     "Darker and lighter locks, falling from the parting."
     p, fall = c.look.parting, np.arange(6)/5
-    locks = [stroke(np.stack([.2*p + (a - .2*p)*fall, -1.15 + .9*fall**2*(.5 + abs(a))], 1), .05)
+    locks = [stroke(
+        np.stack([.2*p + (a - .2*p)*fall, -1.15 + .9*fall**2*(.5 + abs(a))], 1), .05)
              for a in np.linspace(-.9, .9, 8)]
     for shade, some in ((.7, locks[::2]), (1.35, locks[1::2])):
         c.paint(c.cover(*some, within=hair), tone(c.look.hair, shade), strength=.45)
@@ -511,7 +544,8 @@ def _locks(c, hair):
 _LENSES = dict(round=ellipse(0, 0, .235, .225),
     square=smooth([(-.25, -.15), (-.2, -.18), (.22, -.18), (.26, -.13),
                    (.22, .15), (.15, .19), (-.15, .18), (-.22, .14)]),
-    dark=smooth([(-.27, -.14), (0, -.19), (.28, -.16), (.26, .08), (.1, .22), (-.18, .17)]))
+    dark=smooth([(-.27, -.14), (0, -.19), (.28, -.16), (.26, .08), (.1, .22),
+                 (-.18, .17)]))
 _FRAME = (.09, .08, .1)
 
 def _glasses(c):
@@ -529,13 +563,16 @@ def _lens(c, side):
     lens = c.cover(.88*shape + centre, within=rim)
     c.paint(rim._replace(alpha=rim.alpha - lens.alpha), _FRAME, 'eye_g')
     if f.glasses == 'dark': c.paint(lens, (.13, .13, .17), 'eye_g')
-    gleam = [(x*side + centre[0], y) for x, y in ((-.1, .12), (.02, -.16), (.1, -.16), (-.02, .12))]
+    gleam = [(x*side + centre[0], y)
+             for x, y in ((-.1, .12), (.02, -.16), (.1, -.16), (-.02, .12))]
     c.paint(c.cover(gleam, within=lens), (1, 1, 1), strength=.13)
-    temple = stroke([(side*(f.eye_gap+.24), -.09), (side*.8*f.width, -.06)], .05, taper=False)
+    temple = stroke([(side*(f.eye_gap+.24), -.09), (side*.8*f.width, -.06)], .05,
+                    taper=False)
     c.paint(c.cover(temple), _FRAME, 'eye_g')
 
 # %% ../nbs/11_faces.ipynb #3c8cd6ef
-_BRIMS = dict(beanie=[(0, -.74), (.5, -.72), (.94, -.6), (.95, -.38), (.5, -.48), (0, -.52)],
+_BRIMS = dict(beanie=[(0, -.74), (.5, -.72), (.94, -.6), (.95, -.38), (.5, -.48),
+                      (0, -.52)],
               cap=[(0, -.7), (.5, -.68), (.9, -.56), (1., -.42), (.6, -.36), (0, -.34)])
 
 def _hat(c):
@@ -610,7 +647,8 @@ def paint_face(
     _hair_front(c)
     if f.glasses != 'none': _glasses(c)
     if f.hat != 'none': _hat(c)
-    if f.covering != 'none': dict(strand=_strand, scarf=_scarf, hand=_hand)[f.covering](c)
+    if f.covering != 'none':
+        dict(strand=_strand, scarf=_scarf, hand=_hand)[f.covering](c)
 
 # %% ../nbs/11_faces.ipynb #12cbf86e
 def develop(
@@ -634,7 +672,8 @@ def render(
     size:int=128,                 # Side in pixels, 32 to 512
 )->tuple[np.ndarray, np.ndarray]: # Photo (size, size, 3), `CELEBAMASK` labels (size, size)
     "Draw a look; both arrays are uint8."
-    if not 32 <= size <= 512: raise ValueError(f'size must be from 32 to 512 pixels, got {size}')
+    if not 32 <= size <= 512:
+        raise ValueError(f'size must be from 32 to 512 pixels, got {size}')
     c = Canvas(look, size)
     paint_face(c)
     return develop(c), c.labels
@@ -642,10 +681,12 @@ def render(
 # %% ../nbs/11_faces.ipynb #a6457413
 _SKINS = np.array([(245, 211, 190), (236, 196, 168), (222, 176, 140), (198, 146, 108),
                    (165, 112, 78), (128, 84, 59), (96, 63, 47), (72, 47, 37)])/255
-_HAIRS = np.array([(38, 31, 31), (62, 42, 34), (96, 64, 42), (144, 99, 60), (205, 168, 106),
+_HAIRS = np.array([(38, 31, 31), (62, 42, 34), (96, 64, 42), (144, 99, 60),
+                   (205, 168, 106),
                    (150, 70, 40), (172, 168, 166), (201, 98, 134), (74, 112, 165)])/255
 _HAIR_SHARES = (.25, .2, .17, .1, .09, .06, .07, .03, .03)
-_IRISES = np.array([(92, 58, 34), (122, 84, 46), (112, 126, 74), (82, 130, 168), (112, 140, 150)])/255
+_IRISES = np.array([(92, 58, 34), (122, 84, 46), (112, 126, 74), (82, 130, 168),
+                    (112, 140, 150)])/255
 
 def _hsv(h, s, v): return colorsys.hsv_to_rgb(h % 1, s, v)
 
@@ -671,31 +712,37 @@ def _random_shape(rng)->dict:
     "The shape of a head, and where it is turned."
     u = rng.uniform
     return dict(
-        roll=float(np.clip(rng.normal(0, .12), -.4, .4)), yaw=u(-.65, .65), pitch=u(-.4, .4),
-        scale=u(.55, .74), x=u(-.1, .1), y=u(-.06, .1),
+        roll=float(np.clip(rng.normal(0, .12), -.4, .4)), yaw=u(-.65, .65),
+        pitch=u(-.4, .4), scale=u(.55, .74), x=u(-.1, .1), y=u(-.06, .1),
         width=u(.9, 1.06), jaw=u(0, 1), ears=u(.85, 1.15),
-        eye_size=u(.9, 1.15), eye_gap=u(.31, .35), eye_tilt=u(-.3, .7), brow_weight=u(.6, 1.3),
-        nose_width=u(.8, 1.3), nose_length=u(.85, 1.1), mouth_width=u(.85, 1.15), fullness=u(.7, 1.25))
+        eye_size=u(.9, 1.15), eye_gap=u(.31, .35), eye_tilt=u(-.3, .7),
+        brow_weight=u(.6, 1.3),
+        nose_width=u(.8, 1.3), nose_length=u(.85, 1.1), mouth_width=u(.85, 1.15),
+        fullness=u(.7, 1.25))
 
-_SHUT_SHARES = {(1, 1): .985, (0, 1): .006, (1, 0): .006, (0, 0): .003} # (left, right) open
+# (left, right) open
+_SHUT_SHARES = {(1, 1): .985, (0, 1): .006, (1, 0): .006, (0, 0): .003}
 
 def _random_expression(rng)->dict:
     "Mouth, brows and eyes; 3 faces in 200 have an eye shut."
     u, opened = rng.uniform, rng.uniform(.65, 1.12)
     left, right = list(_SHUT_SHARES)[rng.choice(4, p=list(_SHUT_SHARES.values()))]
     return dict(
-        eye_open=(left*opened*u(.95, 1.05), right*opened*u(.95, 1.05)), gaze=(u(-1, 1), u(-.7, .7)),
+        eye_open=(left*opened*u(.95, 1.05), right*opened*u(.95, 1.05)),
+        gaze=(u(-1, 1), u(-.7, .7)),
         brow_lift=u(-.3, 1), brow_tilt=u(-.35, .8), smile=u(-.3, 1),
         mouth_open=u(.15, .9) if rng.random() < .4 else 0.)
 
 # %% ../nbs/11_faces.ipynb #cb75fe68
 _SHARES = dict(
-    hair_style=(.07, .27, .2, .25, .14, .07), glasses=(.79, .1, .1, .01), hat=(.9, .05, .05),
+    hair_style=(.07, .27, .2, .25, .14, .07), glasses=(.79, .1, .1, .01),
+    hat=(.9, .05, .05),
     pattern=(.6, .25, .15), covering=(.9, .04, .03, .03), scenery=(.5, .2, .3))
 
 def _random_choices(rng)->dict:
     "A word for each field of `CHOICES`."
-    chosen = {field: str(rng.choice(CHOICES[field], p=p)) for field, p in _SHARES.items()}
+    chosen = {field: str(rng.choice(CHOICES[field], p=p))
+              for field, p in _SHARES.items()}
     if chosen['hair_style'] == 'bald' and chosen['covering'] == 'strand':
         chosen['covering'] = 'none'
     return chosen
@@ -718,13 +765,14 @@ def _random_hair(rng)->dict:
 def _random_clothes(rng)->dict:
     "Earrings, neckline, and the place of what is in the way."
     u = rng.uniform
-    return dict(earrings=_sometimes(rng, .15), neckline=u(0, 1), cover_at=(u(-.5, .5), u(.5, 1.)))
+    return dict(earrings=_sometimes(rng, .15), neckline=u(0, 1),
+                cover_at=(u(-.5, .5), u(.5, 1.)))
 
 def _random_camera(rng)->dict:
     "Light, noise and blur."
     u = rng.uniform
-    return dict(light=(u(-1, 1), u(-1, .3)), warmth=u(-1, 1), noise=.016*u()**2, blur=u(0, .7),
-                texture=int(rng.integers(2**32)))
+    return dict(light=(u(-1, 1), u(-1, .3)), warmth=u(-1, 1), noise=.016*u()**2,
+                blur=u(0, .7), texture=int(rng.integers(2**32)))
 
 # %% ../nbs/11_faces.ipynb #a0215358
 def random_look(
@@ -773,7 +821,8 @@ def write_faces(
     size:int=128,  # Side in pixels, 32 to 512
     seed:int=0,
 )->None:
-    "Write `images/00000.png` and source labels as `labels/00000.png`. Raises `FileExistsError`."
+    """Write `images/00000.png` and source labels as `labels/00000.png`.
+    Raises `FileExistsError`."""
     dest = Path(dest)
     if dest.exists() and any(dest.iterdir()):
         raise FileExistsError(f'{dest} is not empty: choose a new folder')

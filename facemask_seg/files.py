@@ -22,7 +22,8 @@ from tqdm.auto import tqdm
 CANNOT = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 def _to_disk(path):
-    "Wait until `path`, a file or a folder, is on the disk itself and not only in memory."
+    """Wait until `path`, a file or a folder,
+    is on the disk itself and not only in memory."""
     folder = path.is_dir()
     if folder and sys.platform == 'win32': return
     handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
@@ -35,9 +36,12 @@ def _to_disk(path):
 FULL = {errno.ENOSPC, errno.EDQUOT} # No space left; no space left for this user
 
 def _is_full(error, temporary):
-    "Whether a full disk is what made a library raise `error` while it wrote `temporary`."
+    """Whether a full disk is what made a library raise `error` while it wrote
+    `temporary`."""
     if getattr(error, 'errno', None) in FULL: return True
-    if re.search(r'no space left|not enough space|os error (28|112|122)\b', str(error), re.I): return True
+    if re.search(r'no space left|not enough space|os error (28|112|122)\b',
+                 str(error), re.I):
+        return True
     if not isinstance(error, (OSError, RuntimeError)): return False
     try:
         with open(temporary, 'ab', buffering=0) as f: f.write(bytes(2**16))
@@ -46,7 +50,8 @@ def _is_full(error, temporary):
 
 @contextmanager
 def _explain_full(path, temporary):
-    "Turn whatever a library raises on a full disk into an `OSError` that says which file and what to do."
+    """Turn whatever a library raises on a full disk into an `OSError` that says
+    which file and what to do."""
     try: yield
     except Exception as e:
         if not _is_full(e, temporary): raise
@@ -61,19 +66,22 @@ def _full(path):
 
 # %% ../nbs/13_files.ipynb #a6a6cfc0
 def _replace(temporary, path, tries=6):
-    "`os.replace`, tried for a second: on Windows it fails while another program has `path` open."
+    """`os.replace`, tried for a second:
+    on Windows it fails while another program has `path` open."""
     for i in range(tries):
         try: return os.replace(temporary, path)
         except PermissionError as e:
             if i + 1 == tries: raise PermissionError(
-                f'{path}: cannot be replaced; if another program has it open, close that and start again') from e
+                f'{path}: cannot be replaced; if another program has it open, '
+                'close that and start again') from e
         time.sleep(.2)
 
 # %% ../nbs/13_files.ipynb #dac27b53
 TEMPORARY = '.facemask_seg-' # So begins the name of every temporary folder
 
 def _usual_mode(path):
-    "The permissions that a new file at `path` gets from this user's settings (the umask) and this folder."
+    """The permissions that a new file at `path` gets from this user's settings
+    (the umask) and this folder."""
     path.touch()
     mode = stat.S_IMODE(path.stat().st_mode)
     path.unlink()
@@ -84,7 +92,8 @@ def _usual_mode(path):
 def atomic(
     path:str|os.PathLike, # The file that is to appear, complete, or not at all
 )->Iterator[Path]:        # A temporary path of the same name, to write to
-    "Write a file whole or not at all, even when the power fails. A full disk is an `OSError` naming the file."
+    """Write a file whole or not at all, even when the power fails.
+    A full disk is an `OSError` naming the file."""
     path = Path(path)
     folder = path.parent/f'{TEMPORARY}{secrets.token_hex(4)}'
     temporary = folder/path.name
@@ -118,7 +127,8 @@ LOCK = '.lock' # The file in a folder whose lock stands for the whole folder
 def lock(
     folder:str|os.PathLike, # Made when missing
 )->Iterator[None]:
-    "Be the only one who writes into `folder` while the block runs. Raises `FolderBusy` at once when another is."
+    """Be the only one who writes into `folder` while the block runs.
+    Raises `FolderBusy` at once when another is."""
     with _lock_file(Path(folder)) as file:
         held = _held(file.fileno(), Path(folder))
         try: yield
@@ -139,14 +149,16 @@ def _held(handle, folder):
     try: _take(handle)
     except OSError as e:
         if e.errno in CANNOT | {errno.ENOLCK}: return False
-        raise FolderBusy(f'{folder}: another process is writing here; wait for it or choose another folder') from e
+        raise FolderBusy(f'{folder}: another process is writing here; '
+                         'wait for it or choose another folder') from e
     return True
 
 # %% ../nbs/13_files.ipynb #6af4d70c
 def sweep(
     folder:str|os.PathLike,
 )->list[Path]: # What was removed
-    "Remove what killed writers left in `folder`. Call it only while holding the folder's `lock`."
+    """Remove what killed writers left in `folder`.
+    Call it only while holding the folder's `lock`."""
     left = sorted(Path(folder).glob(f'{TEMPORARY}*'))
     for temporary in left: shutil.rmtree(temporary, ignore_errors=True)
     return left
@@ -156,19 +168,24 @@ def write_json(
     path:str|os.PathLike,
     d:dict,
 )->None:
-    "Write `d` as JSON for people and programs, one line for each key, whole or not at all."
-    lines = ',\n'.join(f' {json.dumps(k)}: {json.dumps(v, allow_nan=False)}' for k, v in d.items())
-    with atomic(path) as temporary: temporary.write_bytes(('{\n' + lines + '\n}\n').encode())
+    """Write `d` as JSON for people and programs, one line for each key,
+    whole or not at all."""
+    lines = ',\n'.join(f' {json.dumps(k)}: {json.dumps(v, allow_nan=False)}'
+                       for k, v in d.items())
+    with atomic(path) as temporary:
+        temporary.write_bytes(('{\n' + lines + '\n}\n').encode())
 
 # %% ../nbs/13_files.ipynb #8d694c26
 def read_json(
     path:str|os.PathLike, # A file that holds one JSON object, in UTF-8
 )->dict:
-    "What `write_json`, or a person, wrote. Raises `FileNotFoundError`, or `ValueError` naming the file."
+    """What `write_json`, or a person, wrote.
+    Raises `FileNotFoundError`, or `ValueError` naming the file."""
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
     try: d = json.loads(path.read_bytes().decode('utf-8-sig'))
-    except (ValueError, RecursionError) as e: raise ValueError(f'{path}: is not JSON ({e})') from e
+    except (ValueError, RecursionError) as e:
+        raise ValueError(f'{path}: is not JSON ({e})') from e
     if not isinstance(d, dict): raise ValueError(
         f'{path}: should hold one JSON object, {{...}}, and holds a {type(d).__name__}')
     return d
@@ -181,20 +198,24 @@ def show_progress(
     **options,           # For tqdm: `total`, `initial`, `unit`, ...
 )->tqdm:                 # The same items
     "`items` with a progress bar that goes away at the end unless `leave=True`."
-    quiet = os.environ.get('TQDM_DISABLE', '0') not in ('', '0') # tqdm itself asks only for bars of text
-    return tqdm(items, desc=title, disable=quiet or not progress, **{'leave': False, **options})
+    # tqdm itself asks only for bars of text
+    quiet = os.environ.get('TQDM_DISABLE', '0') not in ('', '0')
+    return tqdm(items, desc=title, disable=quiet or not progress,
+                **{'leave': False, **options})
 
 # %% ../nbs/13_files.ipynb #c357ce54
 def cores()->int:
     "How many cores this process may use."
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return (len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity')
+            else os.cpu_count() or 1)
 
 def in_order(
-    f:Callable,            # What to do with each item
+    f:Callable, # What to do with each item
     items:Iterable,
     workers:int|None=None, # Threads beside this one; 0: none, this one does it; None: one per core
 )->Generator:
-    "`f` of each item, in order, worked out by threads that run at most a few items ahead."
+    """`f` of each item, in order, worked out by threads
+    that run at most a few items ahead."""
     workers = cores() if workers is None else workers
     if workers < 0: raise ValueError(f'workers must be 0 or more, got {workers}')
     return _threaded(f, items, workers) if workers else (f(i) for i in items)
@@ -205,7 +226,8 @@ def _threaded(f, items, workers):
     with ThreadPoolExecutor(workers) as pool:
         try:
             while True:
-                ahead.extend(pool.submit(f, i) for i in islice(items, 4*workers - len(ahead)))
+                ahead.extend(pool.submit(f, i)
+                             for i in islice(items, 4*workers - len(ahead)))
                 if not ahead: return
                 yield ahead.popleft().result()
         finally:

@@ -32,7 +32,8 @@ def _from_integers(values):
 
 def _from_floats(values):
     "Bytes from numbers of 0 to 1, or of 0 to 255: the brightest pixel tells which."
-    if not np.isfinite(values).all(): raise ValueError('has pixels that are not numbers')
+    if not np.isfinite(values).all():
+        raise ValueError('has pixels that are not numbers')
     top = values.max()
     if top > 300: raise ValueError(
         f'has floating-point pixels up to {top:g}; they should be 0 to 1, or 0 to 255')
@@ -42,8 +43,10 @@ def _from_floats(values):
 def to_rgb(
     image:Image.Image, # Any mode
 )->Image.Image:        # 8-bit RGB
-    "8-bit RGB: what is transparent becomes white, what is deeper is scaled down. Raises `ValueError`."
-    if image.mode.startswith('I'): image = Image.fromarray(_from_integers(np.asarray(image)))
+    """8-bit RGB: what is transparent becomes white, what is deeper is scaled down.
+    Raises `ValueError`."""
+    if image.mode.startswith('I'):
+        image = Image.fromarray(_from_integers(np.asarray(image)))
     if image.mode == 'F': image = Image.fromarray(_from_floats(np.asarray(image)))
     if image.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in image.info:
         image = image.convert('RGBA')
@@ -56,7 +59,8 @@ for plugin in 'Bmp Gif Jpeg Mpo Png Ppm Tiff WebP Avif'.split():
     with suppress(ImportError): import_module(f'PIL.{plugin}ImagePlugin')
 
 # Pillow's names of the formats we read
-FORMATS = tuple(f for f in 'JPEG PNG WEBP TIFF BMP GIF PPM AVIF'.split() if f in Image.OPEN)
+FORMATS = tuple(f for f in 'JPEG PNG WEBP TIFF BMP GIF PPM AVIF'.split()
+                if f in Image.OPEN)
 
 # What their files' names end in; an MPO is a JPEG with more photos behind the first
 SUFFIXES = frozenset(s for s, f in Image.EXTENSION.items() if f in (*FORMATS, 'MPO'))
@@ -70,7 +74,8 @@ def _size_problem(width, height):
     size = f'{width}x{height}'
     if not width*height: return f'has no pixels: it is {size}'
     if width*height > MAX_PIXELS:
-        return f'is {size}, the limit is {MAX_PIXELS//10**6} million pixels; make it smaller'
+        limit = f'the limit is {MAX_PIXELS//10**6} million pixels'
+        return f'is {size}, {limit}; make it smaller'
     if max(width, height) > MAX_ASPECT*min(width, height):
         return f'is {size}, the limit is {MAX_ASPECT} times as long as wide; cut it'
 
@@ -81,8 +86,11 @@ def check_size(
     size:int, # Of the square, in pixels
 )->None:
     "Raises `ValueError` unless `size` is a whole number from 1 to `MAX_SIDE`."
-    if isinstance(size, (int, np.integer)) and not isinstance(size, bool) and 1 <= size <= MAX_SIDE: return
-    raise ValueError(f'size must be a whole number from 1 to {MAX_SIDE}, and is {size!r}')
+    if (isinstance(size, (int, np.integer)) and not isinstance(size, bool)
+        and 1 <= size <= MAX_SIDE):
+        return
+    raise ValueError(
+        f'size must be a whole number from 1 to {MAX_SIDE}, and is {size!r}')
 
 # %% ../nbs/12_images.ipynb #370a34a9
 # Tags of a TIFF file (Adobe, TIFF revision 6.0, 1992)
@@ -98,7 +106,8 @@ def _float_tags(file):
     file.seek(tags.next)
     tags.load(file)
     plain = tags.get(_PLANES, 1) == tags.get(_PREDICTOR, 1) == 1 and _OFFSETS in tags
-    known = set(tags.get(_NUMBERS, (1,))) == {3} and tags.get(_PACKING, 1) in (1, 8, 32946)
+    known = (set(tags.get(_NUMBERS, (1,))) == {3}
+             and tags.get(_PACKING, 1) in (1, 8, 32946))
     return tags if plain and known else None
 
 def _float_values(file, tags):
@@ -110,7 +119,8 @@ def _float_values(file, tags):
     for offset, length in zip(tags[_OFFSETS], tags[_LENGTHS]):
         file.seek(offset)
         strip = file.read(length)
-        if tags.get(_PACKING, 1) != 1: strip = zlib.decompressobj().decompress(strip, left)
+        if tags.get(_PACKING, 1) != 1:
+            strip = zlib.decompressobj().decompress(strip, left)
         values += strip[:left - len(values)]
     if len(values) < left: raise ValueError('the file ends too early')
     return np.frombuffer(values, kind).reshape(shape)
@@ -129,7 +139,8 @@ def _float_photo(file):
     return image
 
 def _opened(file):
-    "`Image.open` for the formats that we read, and for the floats that Pillow does not know."
+    """`Image.open` for the formats that we read,
+    and for the floats that Pillow does not know."""
     try: return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
         photo = _float_photo(file)
@@ -152,7 +163,8 @@ def open_image(
     file:str|os.PathLike|BinaryIO, # A path or an open binary file
     lossless:bool=False,           # True, for masks: refuse formats that change pixels
 )->Image.Image:                    # In the file's own mode
-    "The image in `file`, upright. A `ValueError` names a file that cannot be used and says why."
+    """The image in `file`, upright.
+    A `ValueError` names a file that cannot be used and says why."""
     name = _name(file)
     if isinstance(name, Path): _check_path(name)
     try:
@@ -169,7 +181,8 @@ def open_image(
 def read_photo(
     file:str|os.PathLike|BinaryIO, # A path or an open binary file
 )->Image.Image:                    # RGB, upright
-    "A photo as 8-bit RGB, upright. Raises `FileNotFoundError`, or `ValueError` naming the file."
+    """A photo as 8-bit RGB, upright.
+    Raises `FileNotFoundError`, or `ValueError` naming the file."""
     image = open_image(file)
     try: return to_rgb(image)
     except ValueError as e: raise ValueError(f'{_name(file)}: {e}') from e
@@ -178,7 +191,8 @@ def read_photo(
 def open_photo(
     photo:str|os.PathLike|Image.Image|np.ndarray, # Path, image, or (H, W[, 3 or 4]) uint8
 )->Image.Image:                                   # RGB, upright
-    "Whatever a photo comes as, as RGB. Raises `FileNotFoundError`, or `ValueError` with the reason."
+    """Whatever a photo comes as, as RGB.
+    Raises `FileNotFoundError`, or `ValueError` with the reason."""
     if isinstance(photo, (str, os.PathLike)): return read_photo(photo)
     if not isinstance(photo, Image.Image): photo = _from_array(np.asarray(photo))
     problem = _size_problem(*photo.size)
@@ -189,7 +203,8 @@ def _from_array(a):
     "An array as an image. Raises `ValueError` for one whose meaning is not plain."
     plain = a.ndim == 2 or a.ndim == 3 and a.shape[2] in (3, 4)
     if a.dtype != np.uint8 or not plain: raise ValueError(
-        f'an array must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4), got {a.dtype} {a.shape}')
+        'an array must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4), '
+        f'got {a.dtype} {a.shape}')
     if not a.size: raise ValueError(f'the photo has no pixels: its shape is {a.shape}')
     return Image.fromarray(np.ascontiguousarray(a))
 
@@ -197,7 +212,8 @@ def _from_array(a):
 def find_photos(
     folder:str|os.PathLike, # Not searched deeper than itself
 )->list[Path]:              # Sorted by name
-    "The photos in a folder. Raises `FileNotFoundError`, or `ValueError` when it holds none."
+    """The photos in a folder.
+    Raises `FileNotFoundError`, or `ValueError` when it holds none."""
     folder = Path(folder)
     if not folder.is_dir(): raise FileNotFoundError(f'{folder}: no such folder')
     named = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
@@ -206,10 +222,12 @@ def find_photos(
     return files
 
 # %% ../nbs/12_images.ipynb #bf9eda13
-PAD = (124, 116, 104) # The mean colour of ImageNet's photos, close to zero once normalised
+# The mean colour of ImageNet's photos, close to zero once normalised
+PAD = (124, 116, 104)
 
 def _square(width, height):
-    "Side of the smallest square around a photo, and where the photo's left top corner lies in it."
+    """Side of the smallest square around a photo,
+    and where the photo's left top corner lies in it."""
     side = max(width, height)
     return side, (side-width)//2, (side-height)//2
 
@@ -217,7 +235,8 @@ def _square(width, height):
 STRIP = 2**22 # Pixels that are padded at a time
 
 def _resize_padded(image, size, how, pad):
-    "`image` in the middle of a square of `pad`, resized: first across, in strips, then down."
+    """`image` in the middle of a square of `pad`, resized:
+    first across, in strips, then down."""
     if image.width == image.height: return image.resize((size, size), how)
     side, left, top = _square(*image.size)
     narrow, rows = Image.new(image.mode, (size, side), pad), max(1, STRIP//side)
@@ -230,10 +249,12 @@ def _resize_padded(image, size, how, pad):
 
 # %% ../nbs/12_images.ipynb #6aae9b87
 def _cover_rows(inside, size, side, top):
-    "How much of each of `size` new rows is covered, by column, in units of 1/`size` pixel."
+    """How much of each of `size` new rows is covered, by column,
+    in units of 1/`size` pixel."""
     n, kind = len(inside), np.int32 if inside.dtype == bool else np.int64
     edges = np.clip(np.arange(size+1)*side - top*size, 0, n*size)
-    at, part = np.divmod(edges, size) # an edge lies in old row `at`, `part`/size below its top
+    # an edge lies in old row `at`, `part`/size below its top
+    at, part = np.divmod(edges, size)
     upto = np.zeros((n+1, inside.shape[1]), kind)
     np.cumsum(inside, 0, out=upto[1:])
     last = np.minimum(at, n-1)
@@ -246,12 +267,14 @@ def _cover(
 )->np.ndarray:         # (size, size) int64, from 0 to the longer side squared
     "How much of each new pixel is covered, exactly, for any ratio."
     side, left, top = _square(*inside.shape[::-1])
-    if inside.shape == (side, side) and side % size == 0: return size**2 * _count(inside, side // size)
+    if inside.shape == (side, side) and side % size == 0:
+        return size**2 * _count(inside, side // size)
     down = _cover_rows(inside, size, side, top)
     return _cover_rows(down.T, size, side, left).T
 
 def _count(inside, k):
-    "How many pixels of each k x k are set: whole pixels need no parts of them, and ten times less time."
+    """How many pixels of each k x k are set:
+    whole pixels need no parts of them, and ten times less time."""
     rows = inside.reshape(-1, k, inside.shape[1]).sum(1, dtype=np.int64)
     return np.asarray(sum(rows[:, j::k] for j in range(k)))
 
@@ -277,7 +300,8 @@ def _vote(
     names = np.unique(ids) if ids.shape[0] == ids.shape[1] else np.union1d(ids, 0)
     winner, most = np.zeros((size, size), np.uint8), np.full((size, size), -1)
     for i in names:
-        votes = _votes(ids == i, size, pad=bool(i == 0 and ids.shape[0] != ids.shape[1]))
+        votes = _votes(ids == i, size,
+                       pad=bool(i == 0 and ids.shape[0] != ids.shape[1]))
         winner[votes >= most] = i
         most = np.maximum(most, votes)
     return winner
@@ -297,7 +321,8 @@ def fit_square(
 
 # %% ../nbs/12_images.ipynb #4a5cabbc
 def _unfit_ids(ids, width, height):
-    "Undo `fit_square` for (S, S) ids: vote to shrink; to grow, look up where each pixel comes from."
+    """Undo `fit_square` for (S, S) ids: vote to shrink;
+    to grow, look up where each pixel comes from."""
     side, left, top = _square(width, height)
     if side < len(ids): return _vote(ids, side)[top:top+height, left:left+width]
     line = Image.fromarray(np.arange(len(ids), dtype=np.int32)[None])
@@ -305,13 +330,18 @@ def _unfit_ids(ids, width, height):
     return ids[source[top:top+height, None], source[left:left+width]]
 
 def _stretch(maps, side, start, length):
-    "Resize (C, N, S) maps to (C, N, side) and keep `length` columns, a strip of rows at a time."
-    def resize(x): return F.interpolate(x[None], (x.shape[-2], side), mode='bilinear', antialias=True)[0]
+    """Resize (C, N, S) maps to (C, N, side) and keep `length` columns,
+    a strip of rows at a time."""
+    def resize(x):
+        return F.interpolate(x[None], (x.shape[-2], side), mode='bilinear',
+                             antialias=True)[0]
     strips = maps.split(max(1, STRIP//side), dim=-2)
-    return torch.cat([resize(s)[..., start:start+length].contiguous() for s in strips], dim=-2)
+    return torch.cat([resize(s)[..., start:start+length].contiguous()
+                      for s in strips], dim=-2)
 
 def _unfit_maps(maps, width, height):
-    "Undo `fit_square` for (C, S, S) maps: stretch across, turn, stretch across, turn back."
+    """Undo `fit_square` for (C, S, S) maps:
+    stretch across, turn, stretch across, turn back."""
     side, left, top = _square(width, height)
     across = _stretch(maps, side, left, width).transpose(-1, -2).contiguous()
     return _stretch(across, side, top, height).transpose(-1, -2).contiguous()
@@ -322,8 +352,10 @@ def unfit_square(
     width:int,                      # Of the photo before `fit_square`
     height:int,
 )->np.ndarray|torch.Tensor:         # (height, width) uint8, or (C, height, width)
-    "Undo `fit_square`: resize to the photo's longer side, cut the padding off. Ids are never mixed."
-    x = fitted if isinstance(fitted, torch.Tensor) else torch.from_numpy(np.array(fitted))
+    """Undo `fit_square`: resize to the photo's longer side, cut the padding off.
+    Ids are never mixed."""
+    x = (fitted if isinstance(fitted, torch.Tensor)
+         else torch.from_numpy(np.array(fitted)))
     maps = x.is_floating_point()
     if x.shape[-1] != x.shape[-2] or x.ndim != (3 if maps else 2): raise ValueError(
         f'expected (S, S) ids or (C, S, S) floats, got {tuple(x.shape)} {x.dtype}')
@@ -345,9 +377,11 @@ def _is_lossy_webp(file):
 
 def _loss(image, file):
     "In words, that the format of `image` changes pixel values; None when it does not."
-    if image.format is None: return 'has floating-point pixels, and a mask has whole ids; save it with 8 bits'
+    if image.format is None:
+        return 'has floating-point pixels, and a mask has whole ids; save it with 8 bits'
     packing = image.info.get('compression') if image.format == 'TIFF' else None
-    lossy = image.format in ('JPEG', 'MPO', 'AVIF') or packing in ('jpeg', 'tiff_jpeg', 'webp')
+    lossy = (image.format in ('JPEG', 'MPO', 'AVIF')
+             or packing in ('jpeg', 'tiff_jpeg', 'webp'))
     if lossy or image.format == 'WEBP' and _is_lossy_webp(file):
         return f'is a lossy {image.format}, which changes class ids; save masks as PNG'
 
@@ -357,22 +391,27 @@ SCHEME_NOTE = 'facemask_seg_scheme' # The PNG text that holds a mask's scheme, a
 def _check_ids(mask, scheme, name):
     "Raise a `ValueError` for what is not a mask in `scheme`."
     if mask.ndim != 2 or mask.dtype != np.uint8:
-        raise ValueError(f'{name}: a mask must be (H, W) uint8, got {mask.shape} {mask.dtype}')
+        raise ValueError(
+            f'{name}: a mask must be (H, W) uint8, got {mask.shape} {mask.dtype}')
     unknown = scheme.strays(mask)
     if unknown: raise ValueError(f'{name}: has unknown ids {unknown}; '
-                                 f'scheme {scheme.name!r} has 0 to {scheme.n_classes-1}')
+                                 f'scheme {scheme.name!r} has 0 to '
+                                 f'{scheme.n_classes-1}')
 
 def save_mask(
     file:str|os.PathLike|BinaryIO, # Where to, .png
     mask:np.ndarray,               # (H, W) uint8 class ids, or `IGNORE`
     scheme:Scheme,                 # What they mean
 )->None:
-    "Write a palette PNG whose pixels are class ids and which says their scheme. Raises `ValueError`."
+    """Write a palette PNG whose pixels are class ids and which says their scheme.
+    Raises `ValueError`."""
     name = _name(file)
     if isinstance(name, Path) and name.suffix.lower() != '.png':
-        raise ValueError(f'{name}: a mask is saved as .png; other formats may change class ids')
+        raise ValueError(
+            f'{name}: a mask is saved as .png; other formats may change class ids')
     _check_ids(mask, scheme, name)
-    colors = np.full((256 if (mask == IGNORE).any() else scheme.n_classes, 3), 128, np.uint8)
+    colors = np.full((256 if (mask == IGNORE).any() else scheme.n_classes, 3), 128,
+                     np.uint8)
     colors[:scheme.n_classes] = scheme.rgb()
     image, note = Image.fromarray(mask), PngImagePlugin.PngInfo()
     image.putpalette(colors.tobytes())
@@ -388,22 +427,27 @@ def _scheme_of(image, name):
         raise ValueError(f'{name}: its note {SCHEME_NOTE} is not a scheme ({e})') from e
 
 def _one_channel(image, name):
-    "The numbers of a mask as (H, W) uint8. Raises a `ValueError` for colours and for more than 8 bits."
+    """The numbers of a mask as (H, W) uint8.
+    Raises a `ValueError` for colours and for more than 8 bits."""
     values = np.asarray(image.convert('L') if image.mode == '1' else image)
     if image.mode in ('RGB', 'RGBA'):
         red, *others = (c.tobytes() for c in image.split()[:3])
         if any(c != red for c in others):
-            raise ValueError(f'{name}: a mask must be grey or palette, this one is coloured')
+            raise ValueError(
+                f'{name}: a mask must be grey or palette, this one is coloured')
         values = values[..., 0]
-    if values.ndim != 2: raise ValueError(f'{name}: a mask needs one channel, this is {image.mode}')
+    if values.ndim != 2:
+        raise ValueError(f'{name}: a mask needs one channel, this is {image.mode}')
     if image.mode == 'F' or values.max() > 255 or values.min() < 0:
-        raise ValueError(f'{name}: a mask needs 8 bits, and this one uses more; save it with 8')
+        raise ValueError(
+            f'{name}: a mask needs 8 bits, and this one uses more; save it with 8')
     return values.astype(np.uint8)
 
 def read_mask(
     file:str|os.PathLike|BinaryIO, # Lossless; grey, palette, or RGB with equal channels
 )->tuple[np.ndarray, Scheme|None]: # (H, W) uint8 as in the file; the scheme, if it says it
-    "A mask's numbers (of a palette, the indices) and its scheme. Raises `FileNotFoundError`, `ValueError`."
+    """A mask's numbers (of a palette, the indices) and its scheme.
+    Raises `FileNotFoundError`, `ValueError`."""
     image, name = open_image(file, lossless=True), _name(file)
     ids, scheme = _one_channel(image, name), _scheme_of(image, name)
     if scheme: _check_ids(ids, scheme, name)
@@ -416,11 +460,13 @@ class Stats(NamedTuple):
     std:tuple[float, float, float]
 
 IMAGENET = Stats((.485, .456, .406), (.229, .224, .225))
-RAW = Stats((0., 0., 0.), (1/255, 1/255, 1/255)) # Normalising with it leaves bytes as they are
+# Normalising with it leaves bytes as they are
+RAW = Stats((0., 0., 0.), (1/255, 1/255, 1/255))
 
 # %% ../nbs/12_images.ipynb #8a3ad26f
 @lru_cache
-def _per_channel(values, device): # made once, and not for every batch: to a GPU that is a copy
+def _per_channel(values, device):
+    # made once, and not for every batch: to a GPU that is a copy
     with torch.inference_mode(False):
         return 255*torch.tensor(values, dtype=torch.float32).to(device).view(3, 1, 1)
 
@@ -428,7 +474,8 @@ def normalize(
     photos:torch.Tensor, # (N, 3, H, W) uint8, on any device
     stats:Stats,
 )->torch.Tensor:         # The same shape, float32, on the same device; about -2..2
-    "Bytes to the numbers a network likes: `(photo/255 - mean)/std`, channel by channel."
+    """Bytes to the numbers a network likes:
+    `(photo/255 - mean)/std`, channel by channel."""
     mean, std = (_per_channel(tuple(s), photos.device) for s in stats)
     return photos.float().sub_(mean).div_(std)
 
@@ -445,7 +492,8 @@ def prepare(
 def mean_std(
     levels:np.ndarray,              # (3, 256) counts of each channel's grey levels
 )->tuple[list[float], list[float]]: # Mean and standard deviation per channel, 0..1
-    "Mean and standard deviation of any number of pixels, in whole numbers until the last step."
+    """Mean and standard deviation of any number of pixels,
+    in whole numbers until the last step."""
     v, mean, std = np.arange(256), [], []
     for h in levels:
         n, total, squares = int(h.sum()), int(h @ v), int(h @ v**2)

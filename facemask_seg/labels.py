@@ -158,8 +158,8 @@ class Scheme:
     def to_dict(self)->dict:
         "Plain lists and strings, ready for JSON."
         pairs, sources = [list(p) for p in self.pairs], [list(s) for s in self.sources]
-        return dict(name=self.name, classes=list(self.classes), colors=list(self.colors),
-                    pairs=pairs, sources=sources)
+        return dict(name=self.name, classes=list(self.classes),
+                    colors=list(self.colors), pairs=pairs, sources=sources)
 
     @classmethod
     def from_dict(cls,
@@ -185,8 +185,10 @@ def _check_ids(mask, n, what, ignored=False):
     "Refuse a mask that is not (H, W) uint8 or has ids of `n` or more, `IGNORE` apart."
     if mask.ndim != 2 or mask.dtype != np.uint8:
         raise ValueError(f'{what} must be (H, W) uint8, got {mask.shape} {mask.dtype}')
-    unknown = [i for i in np.unique(mask[mask >= n]).tolist() if not (ignored and i == IGNORE)]
-    if unknown: raise ValueError(f'{what} has unknown ids {unknown}; the ids are 0 to {n-1}')
+    unknown = [i for i in np.unique(mask[mask >= n]).tolist()
+               if not (ignored and i == IGNORE)]
+    if unknown:
+        raise ValueError(f'{what} has unknown ids {unknown}; the ids are 0 to {n-1}')
 
 # %% ../nbs/10_labels.ipynb #8b255b83
 EYES_LIPS = Scheme('eyes_lips',
@@ -206,16 +208,18 @@ FACE = Scheme('face',
              'lower_lip', 'hair', 'hat', 'earring', 'necklace', 'neck', 'cloth'),
     colors=(_GROUND, '#d78723', '#ff7373', '#235f0f', '#56b4e9', '#f0e442',
             '#0f0faf', '#c3ff9b', '#4bffd7', '#af23c3', '#87235f', '#6a00f4',
-            '#eb0f9b', '#874b4b', '#230f73', '#37ebff', '#735fff', '#9bc39b', '#7387ff'),
+            '#eb0f9b', '#874b4b', '#230f73', '#37ebff', '#735fff', '#9bc39b',
+            '#7387ff'),
     pairs=((4, 5), (6, 7), (8, 9)),
     sources=((), *((part,) for part in list(CELEBAMASK)[1:])))
 
 # %% ../nbs/10_labels.ipynb #labels-rest-code
 REST_OF_FACE = Scheme('rest_of_face',
-    classes=('background', 'skin', 'nose', 'eye_g', 'l_brow', 'r_brow', 'l_ear', 'r_ear',
-             'hair', 'hat', 'ear_r', 'neck_l', 'neck', 'cloth'),
+    classes=('background', 'skin', 'nose', 'eye_g', 'l_brow', 'r_brow',
+             'l_ear', 'r_ear', 'hair', 'hat', 'ear_r', 'neck_l', 'neck', 'cloth'),
     colors=(_GROUND, '#ddcc77', '#cc6677', '#117733', '#332288', '#aa4499', '#44aa99',
-            '#999933', '#882255', '#661100', '#6699cc', '#888888', '#88ccee', '#bbbbbb'),
+            '#999933', '#882255', '#661100', '#6699cc', '#888888', '#88ccee',
+            '#bbbbbb'),
     pairs=((4, 5), (6, 7)),
     sources=((), ('skin', 'l_eye', 'r_eye', 'mouth', 'u_lip', 'l_lip'), ('nose',),
              ('eye_g',), ('l_brow',), ('r_brow',), ('l_ear',), ('r_ear',), ('hair',),
@@ -390,7 +394,8 @@ _FIELDS = dict(
 def _check_fields(d):
     "Refuse what cannot be a scheme, and name the field."
     if not isinstance(d, dict):
-        raise ValueError(f'a scheme has the fields {list(_FIELDS)}, got a {type(d).__name__}')
+        raise ValueError(
+            f'a scheme has the fields {list(_FIELDS)}, got a {type(d).__name__}')
     for field in ('name', 'classes'):
         if field not in d: raise ValueError(f'the field {field!r} is missing')
     for field, value in d.items():
@@ -401,7 +406,7 @@ def _check_fields(d):
 
 # %% ../nbs/10_labels.ipynb #labels-read-code
 def read_scheme(
-    name_or_path:str|Path, # A built-in scheme's name, or a JSON file like `Scheme.to_dict`'s
+    name_or_path:str|Path, # A built-in scheme's name, or a JSON file of `Scheme.to_dict`
 )->Scheme:
     "A scheme by name or from a file. Raises `ValueError` that names file and field."
     if str(name_or_path) in SCHEMES: return SCHEMES[str(name_or_path)]

@@ -43,7 +43,8 @@ def conv_transpose2d(
     weight:Tensor, # (c_in,c_out,k,k): what a pixel of each channel spreads
     stride:int=1,  # How far the windows of neighbours lie apart
 )->Tensor:         # (N,c_out,(H-1)*stride+k,(W-1)*stride+k)
-    "Each pixel spreads the filter over its window, equal to `torch.nn.functional.conv_transpose2d`."
+    """Each pixel spreads the filter over its window,
+    equal to `torch.nn.functional.conv_transpose2d`."""
     (n, _, height, width), (_, c_out, k, _) = x.shape, weight.shape
     answer = x.new_zeros(n, c_out, (height - 1) * stride + k, (width - 1) * stride + k)
     for row in range(height):
@@ -57,7 +58,8 @@ def conv_transpose2d(
 def he_init(
     module:nn.Module, # Changed in place; with `Module.apply`, each of its parts
 )->None:
-    "He initialisation (https://arxiv.org/abs/1502.01852, fan out) for convolutions; batch norms start as the identity."
+    """He initialisation (https://arxiv.org/abs/1502.01852, fan out) for convolutions;
+    batch norms start as the identity."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
         if module.bias is not None: nn.init.zeros_(module.bias)
@@ -67,7 +69,8 @@ def he_init(
 
 # %% ../nbs/20_layers.ipynb #e74d13eb
 class BatchNorm(nn.Module):
-    "Batch norm (https://arxiv.org/abs/1502.03167) by hand, equal to `torch.nn.BatchNorm2d`."
+    """Batch norm (https://arxiv.org/abs/1502.03167) by hand,
+    equal to `torch.nn.BatchNorm2d`."""
     running_mean:Tensor # Remembered, (C,)
     running_var:Tensor  # Remembered, (C,)
 
@@ -78,15 +81,18 @@ class BatchNorm(nn.Module):
     ):
         super().__init__()
         self.momentum, self.eps = momentum, eps
-        self.gamma, self.beta = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        self.gamma, self.beta = (nn.Parameter(torch.ones(channels)),
+                                 nn.Parameter(torch.zeros(channels)))
         self.register_buffer('running_mean', torch.zeros(channels))
         self.register_buffer('running_var', torch.ones(channels))
 
     def forward(self,
         x:Tensor, # (N,C,H,W)
-    )->Tensor:    # The same shape; in training mean `beta` and standard deviation `gamma` in each channel
-        "In training by the batch's own statistics, which are remembered; in evaluation by the remembered ones."
-        mean, var = self.learn(x) if self.training else (self.running_mean, self.running_var)
+    )->Tensor:    # The same shape; in training of mean `beta` and deviation `gamma` by channel
+        """In training by the batch's own statistics, which are remembered;
+        in evaluation by the remembered ones."""
+        mean, var = (self.learn(x) if self.training
+                     else (self.running_mean, self.running_var))
         x = (x - mean[:, None, None]) / (var[:, None, None] + self.eps).sqrt()
         return x * self.gamma[:, None, None] + self.beta[:, None, None]
 
@@ -117,4 +123,5 @@ def conv_bn_relu(
     stride:int=1, # 2 halves the size, rounding up
 )->nn.Sequential:
     "3x3 convolution, batch norm, ReLU: the UNet's brick."
-    return nn.Sequential(conv3x3(c_in, c_out, stride), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True))
+    return nn.Sequential(conv3x3(c_in, c_out, stride), nn.BatchNorm2d(c_out),
+                         nn.ReLU(inplace=True))

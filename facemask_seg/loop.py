@@ -29,16 +29,19 @@ from .optimizers import set_lr
 def predict_probabilities(
     logits:torch.Tensor, # (N,C,H,W), any float type
 )->torch.Tensor:         # float32 (N,C,H,W), or (N,2,H,W) for C=1; sums to 1 over classes
-    "Class probabilities: softmax, or for a single channel a sigmoid p stacked as (1-p, p)."
+    """Class probabilities: softmax, or for a single channel a sigmoid p stacked as
+    (1-p, p)."""
     z = logits.float()
-    return z.softmax(1) if z.shape[1] > 1 else torch.cat([(-z).sigmoid(), z.sigmoid()], 1)
+    return (z.softmax(1) if z.shape[1] > 1
+            else torch.cat([(-z).sigmoid(), z.sigmoid()], 1))
 
 # %% ../nbs/31_loop.ipynb #8e403f55
 def decide(
     probabilities:torch.Tensor, # (...,C,H,W), from `predict_probabilities`
-    threshold:float=.5,         # Foreground has to be more probable than this, all its classes together
-)->torch.Tensor:                # Class ids, (...,H,W) uint8
-    "Background unless foreground's summed probability exceeds `threshold`; else the most probable foreground class."
+    threshold:float=.5, # Foreground must be more probable than this, all classes together
+)->torch.Tensor: # Class ids, (...,H,W) uint8
+    """Background unless foreground's summed probability exceeds `threshold`;
+    else the most probable foreground class."""
     foreground = probabilities[..., 1:, :, :]
     ids = foreground.argmax(-3) + 1
     return torch.where(foreground.sum(-3) > threshold, ids, 0).to(torch.uint8)
@@ -47,19 +50,26 @@ def decide(
 def pick_device(
     name:str='auto', # 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'
 )->torch.device:     # A device that is there
-    "The device called `name`, or the fastest there is. Raises `ValueError` for one that is not there."
-    there = {'cuda': torch.cuda.is_available(), 'mps': torch.backends.mps.is_available(), 'cpu': True}
+    """The device called `name`, or the fastest there is.
+    Raises `ValueError` for one that is not there."""
+    there = {'cuda': torch.cuda.is_available(),
+             'mps': torch.backends.mps.is_available(), 'cpu': True}
     usable = [k for k, ok in there.items() if ok]
-    if name == 'auto': return torch.device(next(k for k in usable if k == 'cpu' or _can_hold(k)))
+    if name == 'auto':
+        return torch.device(next(k for k in usable if k == 'cpu' or _can_hold(k)))
     try: device = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"unknown device {name!r}: use 'auto' or one of {', '.join(there)}") from None
-    if device.type not in usable or (device.index or 0) >= max(1, torch.cuda.device_count()):
-        raise ValueError(f"device {name!r} is not available here: use 'auto' or one of {', '.join(usable)}")
+        raise ValueError(f"unknown device {name!r}: use 'auto' or one of "
+                         f"{', '.join(there)}") from None
+    if (device.type not in usable
+        or (device.index or 0) >= max(1, torch.cuda.device_count())):
+        raise ValueError(f"device {name!r} is not available here: "
+                         f"use 'auto' or one of {', '.join(usable)}")
     return device
 
 def _can_hold(name):
-    "Whether a tensor can be made there. On a virtual Mac, such as GitHub's, MPS is there and has no memory."
+    """Whether a tensor can be made there.
+    On a virtual Mac, such as GitHub's, MPS is there and has no memory."""
     try: torch.zeros(1, device=name).item()
     except RuntimeError: return False
     return True
@@ -69,13 +79,15 @@ def to_device(
     batch:torch.Tensor,      # Anywhere
     device:torch.device|str, # Where to
 )->torch.Tensor:             # On `device`
-    "A batch moved to `device`; without waiting only from pinned memory to cuda, where that is safe."
+    """A batch moved to `device`;
+    without waiting only from pinned memory to cuda, where that is safe."""
     device = torch.device(device)
     return batch.to(device, non_blocking=device.type == 'cuda' and batch.is_pinned())
 
 # %% ../nbs/31_loop.ipynb #87aaffc4
 class LossLog:
-    "The losses of an epoch, weighed by batch size, left on the device and fetched every `every` steps."
+    """The losses of an epoch, weighed by batch size,
+    left on the device and fetched every `every` steps."""
     def __init__(self,
         every:int=1, # Steps between two looks; each look waits for the device
     ):
@@ -92,11 +104,14 @@ class LossLog:
         return not self.waiting
 
     def look(self)->None:
-        "Fetch what was noted since the last look. Raises `FloatingPointError` naming the first step with a bad loss."
-        values = torch.stack([loss for loss, _ in self.waiting]).tolist() if self.waiting else []
+        """Fetch what was noted since the last look.
+        Raises `FloatingPointError` naming the first step with a bad loss."""
+        values = (torch.stack([loss for loss, _ in self.waiting]).tolist()
+                  if self.waiting else [])
         for value, (_, n) in zip(values, self.waiting):
             self.steps += 1
-            if not math.isfinite(value): raise FloatingPointError(f'the loss is {value} at step {self.steps}')
+            if not math.isfinite(value):
+                raise FloatingPointError(f'the loss is {value} at step {self.steps}')
             self.total, self.photos = self.total + value * n, self.photos + n
         self.waiting = []
 
@@ -111,7 +126,8 @@ def loss_log(device:torch.device|str)->LossLog:
     return LossLog(1 if torch.device(device).type == 'cpu' else 20)
 
 # %% ../nbs/31_loop.ipynb #5b1d0c32
-PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16} # And what multiplications are done in
+# What multiplications are done in
+PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 def autocast(
     precision:str,           # A key of `PRECISIONS`
@@ -126,12 +142,13 @@ def loss_scaler(
     precision:str,           # A key of `PRECISIONS`
     device:torch.device|str, # Where the model runs
 )->torch.amp.GradScaler:     # Passes everything through, except in 'fp16'
-    "Multiplies a loss before `backward`, divides its gradients, skips a step whose gradients overflow."
+    """Multiplies a loss before `backward`, divides its gradients,
+    skips a step whose gradients overflow."""
     return torch.amp.GradScaler(torch.device(device).type, enabled=precision == 'fp16')
 
 # %% ../nbs/31_loop.ipynb #9b96ab7e
 def cpu_flags(
-    cpuinfo:str|Path='/proc/cpuinfo', # Where Linux lists them; read where PyTorch cannot be asked
+    cpuinfo:str|Path='/proc/cpuinfo', # Linux's list; read where PyTorch cannot be asked
 )->set[str]:                          # Such as 'avx2', 'avx512_bf16'; empty when nobody knows
     "What this processor says it can do."
     if hasattr(torch.cpu, 'get_capabilities'):
@@ -142,22 +159,29 @@ def cpu_flags(
 def cpu_has_bf16(
     flags:set[str]|None=None, # `cpu_flags`; this processor's when None
 )->bool:
-    "Whether a CPU multiplies bfloat16 numbers itself, rather than by converting them, and PyTorch's oneDNN may let it."
+    """Whether a CPU multiplies bfloat16 numbers itself, rather than by converting them,
+    and PyTorch's oneDNN may let it."""
     limit = os.environ.get('ONEDNN_MAX_CPU_ISA', 'DEFAULT').upper()
-    if flags is None and not any(word in limit for word in ('DEFAULT', 'ALL', 'BF16', 'AMX')): return False
-    return not {'avx512_bf16', 'amx_bf16'}.isdisjoint(cpu_flags() if flags is None else flags)
+    if (flags is None
+        and not any(word in limit for word in ('DEFAULT', 'ALL', 'BF16', 'AMX'))):
+        return False
+    return not {'avx512_bf16', 'amx_bf16'}.isdisjoint(
+        cpu_flags() if flags is None else flags)
 
 # %% ../nbs/31_loop.ipynb #f6699f87
 def pick_precision(
     name:str='auto',               # 'auto', 'bf16', 'fp16' or 'fp32'
     device:torch.device|str='cpu', # Where the model will run
 )->str:                            # 'bf16', 'fp16' or 'fp32'
-    "The precision called `name`; for 'auto' what `device` has hardware for. Raises `ValueError` for an unknown one."
+    """The precision called `name`; for 'auto' what `device` has hardware for.
+    Raises `ValueError` for an unknown one."""
     device = torch.device(device)
     if name not in ('auto', *PRECISIONS):
-        raise ValueError(f"unknown precision {name!r}: use 'auto', 'bf16', 'fp16' or 'fp32'")
+        raise ValueError(
+            f"unknown precision {name!r}: use 'auto', 'bf16', 'fp16' or 'fp32'")
     if name in ('bf16', 'fp16') and device.type == 'mps':
-        raise ValueError(f"precision {name} is not offered on mps: use 'auto' or 'fp32'")
+        raise ValueError(
+            f"precision {name} is not offered on mps: use 'auto' or 'fp32'")
     if name != 'auto': return name
     if device.type == 'cuda':
         capability = torch.cuda.get_device_capability(device)[0]
@@ -166,34 +190,36 @@ def pick_precision(
 
 # %% ../nbs/31_loop.ipynb #1dacd7e7
 def forward(
-    model:nn.Module,         # Takes float (N,3,H,W), gives logits (N,C,H,W); already on `device`
+    model:nn.Module,         # float (N,3,H,W) to logits (N,C,H,W); already on `device`
     photos:torch.Tensor,     # uint8 (N,3,H,W), anywhere
     *,
     stats:Stats,             # What to normalise with
     device:torch.device|str, # Where to compute
     precision:str='fp32',    # 'fp32', 'bf16' or 'fp16'
 )->torch.Tensor:             # Logits (N,C,H,W) on `device`
-    "From photos as a loader gives them to logits: move, normalise, lay out channels last, run."
+    """From photos as a loader gives them to logits:
+    move, normalise, lay out channels last, run."""
     x = normalize(to_device(photos, device), stats)
     x = x.contiguous(memory_format=torch.channels_last)
     with autocast(precision, device): return model(x)
 
 # %% ../nbs/31_loop.ipynb #768e0905
 def train_one_epoch(
-    model:nn.Module,                       # Takes float (N,3,H,W), gives logits (N,C,H,W); moved to `device`
-    batches:Iterable,                      # Pairs of uint8 photos (N,3,H,W) and uint8 masks (N,H,W)
-    loss:Callable,                         # `loss(logits, masks)` gives a scalar, the batch's mean
+    model:nn.Module,                       # (N,3,H,W) to logits (N,C,H,W); moved to `device`
+    batches:Iterable,                      # Pairs of uint8 photos (N,3,H,W), masks (N,H,W)
+    loss:Callable,                         # `loss(logits, masks)`: a scalar, the batch's mean
     optimizer:torch.optim.Optimizer,       # Over the model's trainable parameters
     *,
     stats:Stats,                           # What to normalise with
     device:torch.device|str,               # Where to compute
     precision:str='fp32',                  # 'fp32', 'bf16' or 'fp16'
-    lr_at:Callable[[int],float]|None=None, # Step of this epoch (from 0) to a factor on the optimizer's own rate
-    log:LossLog|None=None,                 # Of an epoch that was begun earlier; then `batches` are what is left of it
+    lr_at:Callable[[int],float]|None=None, # Step of this epoch, from 0, to a factor on the rate
+    log:LossLog|None=None,                 # Of an epoch begun earlier; `batches` are its rest
     after_step:Callable|None=None,         # Called with the `LossLog` after each step
     progress:bool=True,                    # Show a progress bar with the mean loss so far
 )->float:                                  # Mean loss per photo
-    "One pass over `batches`, one optimizer step each. Raises `FloatingPointError` for a loss that is not finite."
+    """One pass over `batches`, one optimizer step each.
+    Raises `FloatingPointError` for a loss that is not finite."""
     model.to(device, memory_format=torch.channels_last).train() # type: ignore
     log, scaler = log or loss_log(device), loss_scaler(precision, device)
     bar = show_progress(batches, 'train', progress)
@@ -213,8 +239,8 @@ def train_one_epoch(
 # %% ../nbs/31_loop.ipynb #dbdf2d70
 @torch.no_grad()
 def evaluate(
-    model:nn.Module,         # Gives logits (N,scheme.n_outputs,H,W); moved to `device`, left in eval mode
-    batches:Iterable,        # Pairs of uint8 photos (N,3,H,W) and uint8 masks (N,H,W)
+    model:nn.Module,         # To logits (N,n_outputs,H,W); moved to `device`, in eval mode
+    batches:Iterable,        # Pairs of uint8 photos (N,3,H,W), masks (N,H,W)
     scheme:Scheme,           # What the class ids mean
     *,
     stats:Stats,             # What to normalise with
@@ -223,8 +249,9 @@ def evaluate(
     loss:Callable|None=None, # `loss(logits, masks)` to report as well
     threshold:float=.5,      # Of `decide`
     progress:bool=True,      # Show a progress bar
-)->dict:                     # `metrics.report_pairs` of all photos, and 'loss' (mean per photo, None without `loss`)
-    "Score a model on all `batches` together. Raises `FloatingPointError` for a bad loss, `ValueError` for no photos."
+)->dict:                     # `metrics.report_pairs` of all photos, and their mean 'loss'
+    """Score a model on all `batches` together.
+    Raises `FloatingPointError` for a bad loss, `ValueError` for no photos."""
     model.to(device, memory_format=torch.channels_last).eval() # type: ignore
     pairs, log = [], loss_log(device)
     for photos, masks in show_progress(batches, 'evaluate', progress):
@@ -235,7 +262,8 @@ def evaluate(
         if loss is not None: log.add(loss(logits, masks), len(photos))
     if not pairs: raise ValueError('there are no photos to evaluate')
     log.look()
-    return report_pairs(torch.cat(pairs), scheme) | {'loss': None if loss is None else log.mean}
+    return (report_pairs(torch.cat(pairs), scheme)
+            | {'loss': None if loss is None else log.mean})
 
 # %% ../nbs/31_loop.ipynb #team-12
 class Team(NamedTuple):
@@ -252,13 +280,16 @@ def team()->Team:
 def joined(
     device:str='auto', # As for `pick_device`
 )->Iterator[torch.device]: # The device of this process
-    "Join the team that `torchrun` started, if it did. Raises `ConnectionError` when another process of it ends."
+    """Join the team that `torchrun` started, if it did.
+    Raises `ConnectionError` when another process of it ends."""
     chosen, size = pick_device(device), int(os.environ.get('WORLD_SIZE', 1))
-    if chosen.type == 'cuda' and size > 1: chosen = torch.device('cuda', int(os.environ['LOCAL_RANK']))
+    if chosen.type == 'cuda' and size > 1:
+        chosen = torch.device('cuda', int(os.environ['LOCAL_RANK']))
     if size > 1: dist.init_process_group('nccl' if chosen.type == 'cuda' else 'gloo')
     try: yield chosen
     except RuntimeError as e:
         if size == 1 or not re.search('gloo|nccl|connection', str(e), re.I): raise
-        raise ConnectionError('another process of this training has ended; start all of them again to go on') from e
+        raise ConnectionError('another process of this training has ended; '
+                              'start all of them again to go on') from e
     finally:
         if size > 1: dist.destroy_process_group()

@@ -22,7 +22,8 @@ def check_batch(
     logits:Tensor, # (N,C,H,W)
     mask:Tensor,   # (N,H,W), class ids
 )->tuple[Tensor, Tensor]: # The logits in at least float32, the mask in int64
-    "What every loss does first. Raises `ValueError` for shapes that do not match and for a mask of fractions."
+    """What every loss does first.
+    Raises `ValueError` for shapes that do not match and for a mask of fractions."""
     if logits.ndim != 4 or mask.shape != logits.shape[:1] + logits.shape[2:]:
         raise ValueError('logits must be (N,C,H,W) and mask (N,H,W), '
                          f'got {tuple(logits.shape)} and {tuple(mask.shape)}')
@@ -36,7 +37,8 @@ def channel_targets(
     mask:Tensor,       # (N,H,W) int64, class ids
     ignore:int=IGNORE, # An id that no channel has
 )->Tensor:             # (N,C,H,W), of the logits' type
-    "What each channel should say, 0 or 1: one-hot, or foreground where there is one channel."
+    """What each channel should say, 0 or 1:
+    one-hot, or foreground where there is one channel."""
     if logits.shape[1] == 1:
         return ((mask > 0) & (mask != ignore))[:, None].to(logits.dtype)
     ids = torch.arange(logits.shape[1], device=mask.device)
@@ -44,24 +46,27 @@ def channel_targets(
 
 # %% ../nbs/23_losses.ipynb #1d3a5c03
 @lru_cache
-def _constant(values, dtype, device): # made once, and not in every step: to a GPU that is a copy
+def _constant(values, dtype, device):
+    # made once, and not in every step: to a GPU that is a copy
     return torch.tensor(values, dtype=dtype, device=device)
 
 def weights_like(
     logits:Tensor,                        # (N,C,H,W)
     class_weights:Sequence[float]|Tensor, # One per class, background included
 )->Tensor:                                # (C,) where the logits are; (2,) for one channel
-    "The weights of the classes as a tensor. Raises `ValueError` for another number of them."
+    """The weights of the classes as a tensor.
+    Raises `ValueError` for another number of them."""
     n = max(2, logits.shape[1])
     if len(class_weights) != n:
-        raise ValueError(f'class_weights must be {n} numbers, background included, got {len(class_weights)}')
+        raise ValueError(f'class_weights must be {n} numbers, background included, '
+                         f'got {len(class_weights)}')
     if isinstance(class_weights, Tensor): return class_weights.to(logits)
     return _constant(tuple(class_weights), logits.dtype, logits.device)
 
 def pixel_weights(
     logits:Tensor,     # (N,C,H,W)
     mask:Tensor,       # (N,H,W) int64, class ids
-    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    class_weights:Sequence[float]|Tensor|None=None, # Of all classes, the background's first
     ignore:int=IGNORE, # The id of pixels that count nothing
 )->Tensor:             # (N,H,W), of the logits' type
     "The weight of each pixel's class, 0 for ignored pixels, scaled to a mean of 1."
@@ -78,16 +83,18 @@ def _bce(p, mask, class_weights, ignore):
     targets = channel_targets(p, mask, ignore)
     weights = pixel_weights(p, mask, class_weights, ignore)[:, None].expand_as(p)
     device = p.device.type
-    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+    known = torch.amp.is_autocast_available(device)
+    with torch.autocast(device, enabled=False) if known else nullcontext():
         return F.binary_cross_entropy(p, targets, weights)
 
 def bce(
     logits:Tensor,     # Scores before the sigmoid, (N,C,H,W)
     mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    class_weights:Sequence[float]|Tensor|None=None, # Of all classes, the background's first
     ignore:int=IGNORE, # The id of pixels that do not count
 )->Tensor:             # Scalar, mean over pixels and channels
-    "Binary cross-entropy of probabilities: a sigmoid, then a logarithm. Saturates; see `bce_with_logits`."
+    """Binary cross-entropy of probabilities: a sigmoid, then a logarithm.
+    Saturates; see `bce_with_logits`."""
     logits, mask = check_batch(logits, mask)
     return _bce(logits.sigmoid(), mask, class_weights, ignore)
 
@@ -95,37 +102,43 @@ def bce(
 def bce_with_logits(
     logits:Tensor,     # Scores before the sigmoid, (N,C,H,W)
     mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    class_weights:Sequence[float]|Tensor|None=None, # Of all classes, the background's first
     ignore:int=IGNORE, # The id of pixels that do not count
 )->Tensor:             # Scalar, mean over pixels and channels
-    "Binary cross-entropy with sigmoid and logarithm in one step: max(z,0) - zt + log(1 + exp(-|z|))."
+    """Binary cross-entropy with sigmoid and logarithm in one step:
+    max(z,0) - zt + log(1 + exp(-|z|))."""
     logits, mask = check_batch(logits, mask)
     weights = pixel_weights(logits, mask, class_weights, ignore)[:, None]
-    return F.binary_cross_entropy_with_logits(logits, channel_targets(logits, mask, ignore), weights)
+    return F.binary_cross_entropy_with_logits(
+        logits, channel_targets(logits, mask, ignore), weights)
 
 # %% ../nbs/23_losses.ipynb #28912028
 def cross_entropy(
     logits:Tensor,     # Scores before the softmax, (N,C,H,W)
     mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    class_weights:Sequence[float]|Tensor|None=None, # Of all classes, the background's first
     ignore:int=IGNORE, # The id of pixels that do not count
 )->Tensor:             # Scalar, mean over pixels; 0 where none counts
-    "Minus the log-probability of the true class; with one channel the same as `bce_with_logits`."
+    """Minus the log-probability of the true class;
+    with one channel the same as `bce_with_logits`."""
     logits, mask = check_batch(logits, mask)
     if logits.shape[1] == 1: return bce_with_logits(logits, mask, class_weights, ignore)
     weights = None if class_weights is None else weights_like(logits, class_weights)
     counts = (pixel_weights(logits, mask, class_weights, ignore) > 0).any()
-    mask = torch.where(counts, mask, ignore) # where none counts, 0/0 would be the gradient
-    return torch.where(counts, F.cross_entropy(logits, mask, weights, ignore_index=ignore), 0.)
+    # where none counts, 0/0 would be the gradient
+    mask = torch.where(counts, mask, ignore)
+    return torch.where(counts,
+                       F.cross_entropy(logits, mask, weights, ignore_index=ignore), 0.)
 
 # %% ../nbs/23_losses.ipynb #9b27b1f2
 def dice(
     logits:Tensor,     # Scores before the sigmoid or softmax, (N,C,H,W)
     mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    class_weights:Sequence[float]|Tensor|None=None, # Of all classes, the background's first
     ignore:int=IGNORE, # The id of pixels that do not count
 )->Tensor:             # Scalar in 0..1, mean over classes
-    "One minus soft Dice of each class over the batch; a class that no mask shows counts 0 (Milletari et al., 2016)."
+    """One minus soft Dice of each class over the batch;
+    a class that no mask shows counts 0 (Milletari et al., 2016)."""
     logits, mask = check_batch(logits, mask)
     p = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
     p, t = p * (mask != ignore)[:, None], channel_targets(logits, mask, ignore)
@@ -139,7 +152,7 @@ def dice(
 def cross_entropy_dice(
     logits:Tensor,     # Scores before the sigmoid or softmax, (N,C,H,W)
     mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    class_weights:Sequence[float]|Tensor|None=None, # Of all classes, the background's first
     ignore:int=IGNORE, # The id of pixels that do not count
 )->Tensor:             # Scalar
     "`cross_entropy` plus `dice`: every pixel counts, and so does every class."
@@ -147,25 +160,27 @@ def cross_entropy_dice(
     return cross_entropy(logits, mask, *how) + dice(logits, mask, *how)
 
 # By the name that a recipe uses
-LOSSES = {f.__name__: f for f in (bce, bce_with_logits, cross_entropy, dice, cross_entropy_dice)}
+LOSSES = {f.__name__: f
+          for f in (bce, bce_with_logits, cross_entropy, dice, cross_entropy_dice)}
 
 # %% ../nbs/23_losses.ipynb #c27fdb9f
 def bce_low_precision(
-    logits:Tensor,     # Scores before the sigmoid, (N,C,H,W), in whatever precision the network computes
+    logits:Tensor,     # Scores before the sigmoid, (N,C,H,W), in the network's precision
     mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    class_weights:Sequence[float]|Tensor|None=None, # Of all classes, the background's first
     ignore:int=IGNORE, # The id of pixels that do not count
 )->Tensor:             # Scalar, mean over pixels and channels
-    "A mistake: `bce` of a sigmoid in the precision of the logits. In bfloat16 it is exactly 1 from a logit of about 6."
+    """A mistake: `bce` of a sigmoid in the precision of the logits.
+    In bfloat16 it is exactly 1 from a logit of about 6."""
     _, mask = check_batch(logits, mask)
     return _bce(logits.sigmoid().float(), mask, class_weights, ignore)
 
 def double_sigmoid(
     logits:Tensor,     # Scores before the sigmoid, (N,C,H,W)
     mask:Tensor,       # Class ids, (N,H,W); with C=1 anything above 0 is foreground
-    class_weights:Sequence[float]|Tensor|None=None, # One per class, background included; None: all alike
+    class_weights:Sequence[float]|Tensor|None=None, # Of all classes, the background's first
     ignore:int=IGNORE, # The id of pixels that do not count
-)->Tensor:             # Scalar; a foreground pixel costs at least log(1 + 1/e) = 0.313, one of background log 2
+)->Tensor:             # Scalar; foreground costs log(1 + 1/e) = 0.313 or more, background log 2
     "A mistake: `bce_with_logits` of probabilities, as if they were logits."
     return bce_with_logits(logits.sigmoid(), mask, class_weights, ignore)
 

@@ -19,7 +19,8 @@ def _ids(x, name):
     "`x` as a tensor of whole numbers; `name` is what an error calls it."
     x = x if isinstance(x, torch.Tensor) else torch.from_numpy(np.array(x))
     if not x.is_floating_point(): return x
-    raise ValueError(f'{name} must hold class ids (whole numbers), got {x.dtype}: take the argmax first')
+    raise ValueError(f'{name} must hold class ids (whole numbers), got {x.dtype}: '
+                     'take the argmax first')
 
 def _pair(prediction, target):
     "Both as id tensors of one shape, on the prediction's device."
@@ -35,11 +36,12 @@ def _known(ids, n_classes):
     return torch.where((ids >= 0) & (ids < n_classes), ids, n_classes)
 
 def pairs_by_photo(
-    prediction,    # Class ids, tensor or array (N,...), on any device
-    target,        # Class ids, the same shape; `IGNORE` where nobody knows
+    prediction, # Class ids, tensor or array (N,...), on any device
+    target, # Class ids, the same shape; `IGNORE` where nobody knows
     n_classes:int, # Number of classes, background included
-)->torch.Tensor:   # (N, n_classes+1, n_classes+1) int64, where the prediction is; row: target, column: prediction
-    "How often each true class was predicted as each class in each photo; last row and column: ids that are no class."
+)->torch.Tensor: # (N, n_classes+1, n_classes+1) int64; row: target, column: prediction
+    """How often each true class was predicted as each class in each photo;
+    last row and column: ids that are no class."""
     p, t = _pair(prediction, target)
     n = n_classes + 1
     cell = _known(t, n_classes) * n + _known(p, n_classes)
@@ -53,28 +55,34 @@ def only_classes(
 )->torch.Tensor:        # (N, n_classes, n_classes) int64 on the CPU
     "The counts of pairs of classes. Raises `ValueError` where an id was no class."
     pairs, n = pairs.cpu(), pairs.shape[-1] - 1
-    for name, wrong in ('prediction', pairs[..., n].sum()), ('target', pairs[:, n].sum()):
-        if wrong: raise ValueError(f'{name} holds ids that are no class, in {wrong} pixels: '
-                                   f'the ids of {n} classes are 0 to {n - 1}')
+    for name, wrong in (('prediction', pairs[..., n].sum()),
+                        ('target', pairs[:, n].sum())):
+        if wrong:
+            raise ValueError(f'{name} holds ids that are no class, in {wrong} pixels: '
+                             f'the ids of {n} classes are 0 to {n - 1}')
     return pairs[:, :n, :n]
 
 def count_pairs(
     prediction,    # Class ids, tensor or array of any shape, on any device
     target,        # Class ids, the same shape; `IGNORE` where nobody knows
     n_classes:int, # Number of classes, background included
-)->torch.Tensor:   # Counts, (n_classes, n_classes) int64 on the CPU; row: target, column: prediction
-    "How often each true class was predicted as each class. Raises `ValueError` for ids that are no class."
+)->torch.Tensor:   # (n_classes, n_classes) int64 on the CPU; row: target, column: prediction
+    """How often each true class was predicted as each class.
+    Raises `ValueError` for ids that are no class."""
     p, t = _pair(prediction, target)
-    return only_classes(pairs_by_photo(p.reshape(1, -1), t.reshape(1, -1), n_classes))[0]
+    return only_classes(
+        pairs_by_photo(p.reshape(1, -1), t.reshape(1, -1), n_classes))[0]
 
 # %% ../nbs/17_metrics.ipynb #01840f4a
 class ConfusionMatrix:
-    "How often each true class was predicted as each class, over everything seen so far, and the scores that follow."
+    """How often each true class was predicted as each class,
+    over everything seen so far, and the scores that follow."""
     def __init__(self,
         n_classes:int, # Number of classes, background included; at least 2
     ):
         if n_classes < 2:
-            raise ValueError(f'n_classes must be at least 2 (background and something), got {n_classes}')
+            raise ValueError('n_classes must be at least 2 (background and '
+                             f'something), got {n_classes}')
         self.n_classes = n_classes
         self.matrix = torch.zeros(n_classes, n_classes, dtype=torch.int64)
 
@@ -82,7 +90,8 @@ class ConfusionMatrix:
         prediction, # Class ids, tensor or array of any shape, on any device
         target,     # Class ids, the same shape; `IGNORE` where nobody knows
     )->'ConfusionMatrix': # Itself
-        "Count more pixels. Raises `ValueError` for shapes that differ and for ids that are no class."
+        """Count more pixels.
+        Raises `ValueError` for shapes that differ and for ids that are no class."""
         self.matrix += count_pairs(prediction, target, self.n_classes)
         return self
 
@@ -94,42 +103,50 @@ class ConfusionMatrix:
 
     @property
     def iou(self)->torch.Tensor:
-        "Intersection over union by class, (n_classes,) float64; nan for a class in neither mask (Jaccard, 1901)."
+        """Intersection over union by class, (n_classes,) float64;
+        nan for a class in neither mask (Jaccard, 1901)."""
         return self._hits / (self._sizes - self._hits)
 
     @property
     def f1(self)->torch.Tensor:
-        "F1, which is Dice, by class, (n_classes,) float64; nan for a class in neither mask (Dice, 1945)."
+        """F1, which is Dice, by class, (n_classes,) float64;
+        nan for a class in neither mask (Dice, 1945)."""
         return 2 * self._hits / self._sizes
 
     @property
     def precision(self)->torch.Tensor:
-        "Share of each class's predicted pixels that are right, (n_classes,) float64; nan for a class never predicted."
+        """Share of each class's predicted pixels that are right, (n_classes,) float64;
+        nan for a class never predicted."""
         return self._hits / self.matrix.sum(0)
 
     @property
     def recall(self)->torch.Tensor:
-        "Share of each class's true pixels that were found, (n_classes,) float64; nan for a class that no truth has."
+        """Share of each class's true pixels that were found, (n_classes,) float64;
+        nan for a class that no truth has."""
         return self._hits / self.matrix.sum(1)
 
     @property
     def miou(self)->float:
-        "Mean IoU in 0..1 over all classes but background, skipping nan; nan when none is left."
+        """Mean IoU in 0..1 over all classes but background, skipping nan;
+        nan when none is left."""
         return self.iou[1:].nanmean().item()
 
     @property
     def accuracy(self)->float:
-        "Share of pixels that got their true class, in 0..1, background included; nan before the first pixel."
+        """Share of pixels that got their true class, in 0..1, background included;
+        nan before the first pixel."""
         return (self._hits.sum() / self.matrix.sum()).item()
 
     def __repr__(self):
-        return f'ConfusionMatrix({self.n_classes}): mIoU {self.miou:.4f} over {self.matrix.sum():,} pixels'
+        return (f'ConfusionMatrix({self.n_classes}): mIoU {self.miou:.4f} '
+                f'over {self.matrix.sum():,} pixels')
 
 # %% ../nbs/17_metrics.ipynb #f1b878ff
 def foreground_of(
     pairs:torch.Tensor, # (N, n_classes, n_classes) from `only_classes`
 )->torch.Tensor:        # (N,) float64 in 0..1
-    "IoU of all foreground classes together, of each photo; 1 where neither mask has any."
+    """IoU of all foreground classes together, of each photo;
+    1 where neither mask has any."""
     both = pairs[:, 1:, 1:].sum((1, 2)).double()
     either = (pairs.sum((1, 2)) - pairs[:, 0, 0]).double()
     return torch.where(either > 0, both / either, 1.)
@@ -138,9 +155,11 @@ def foreground_iou(
     prediction, # True, or an id above 0, where there is foreground, (N,H,W)
     target,     # The same for the truth, (N,H,W); `IGNORE` where nobody knows
 )->torch.Tensor: # IoU of each photo, (N,) float64 in 0..1, on the CPU
-    "IoU of all foreground classes together, for each photo alone. Raises `ValueError` for other shapes."
+    """IoU of all foreground classes together, for each photo alone.
+    Raises `ValueError` for other shapes."""
     p, t = _pair(prediction, target)
-    if p.ndim != 3: raise ValueError(f'masks must have shape (N,H,W), got {tuple(p.shape)}')
+    if p.ndim != 3:
+        raise ValueError(f'masks must have shape (N,H,W), got {tuple(p.shape)}')
     t = torch.where(t == IGNORE, IGNORE, (t > 0).long())
     return foreground_of(only_classes(pairs_by_photo(p > 0, t, 2)))
 
@@ -151,19 +170,23 @@ def report(
     cm:ConfusionMatrix, # All pixels of an evaluation
     scheme:Scheme,      # Names its classes
     foreground,         # `foreground_iou` of each photo, list or tensor (N,)
-)->dict:                # 'miou', 'iou' and 'f1' by class without background, 'foreground_iou', 'accuracy', 'n'
-    "Every metric of an evaluation in 0..1, None for nan. Raises `ValueError` when matrix and scheme differ."
+)->dict:                # 'miou', 'iou' and 'f1' by class, 'foreground_iou', 'accuracy', 'n'
+    """Every metric of an evaluation in 0..1, None for nan.
+    Raises `ValueError` when matrix and scheme differ."""
     if cm.n_classes != scheme.n_classes:
-        raise ValueError(f'the matrix has {cm.n_classes} classes, but scheme {scheme.name!r} has {scheme.n_classes}')
+        raise ValueError(f'the matrix has {cm.n_classes} classes, '
+                         f'but scheme {scheme.name!r} has {scheme.n_classes}')
     per_photo = torch.as_tensor(foreground, dtype=torch.float64).flatten()
-    def named(values): return {c: _number(v) for c, v in zip(scheme.classes[1:], values.tolist()[1:])}
+    def named(values):
+        return {c: _number(v) for c, v in zip(scheme.classes[1:], values.tolist()[1:])}
     return dict(miou=_number(cm.miou), iou=named(cm.iou), f1=named(cm.f1),
-                foreground_iou=_number(per_photo.mean().item()), accuracy=_number(cm.accuracy), n=len(per_photo))
+                foreground_iou=_number(per_photo.mean().item()),
+                accuracy=_number(cm.accuracy), n=len(per_photo))
 
 # %% ../nbs/17_metrics.ipynb #18fb780d
 def overlaps_of(
     pairs:torch.Tensor, # (N, n_classes, n_classes) from `only_classes`
-)->torch.Tensor:        # (N, n_classes-1, 2): intersection and union of each class but background
+)->torch.Tensor:        # (N, n_classes-1, 2): intersection and union by class
     "Pixels in both masks and in either, for each photo and class."
     both = pairs.diagonal(dim1=1, dim2=2)
     return torch.stack([both, pairs.sum(1) + pairs.sum(2) - both], -1)[:, 1:]
@@ -172,8 +195,9 @@ def by_photo(
     prediction,    # Class ids, tensor or array (N,H,W), on any device
     target,        # Class ids, the same shape; `IGNORE` where nobody knows
     n_classes:int, # Number of classes, background included
-)->torch.Tensor:   # (N, n_classes-1, 2) int64 on the CPU: intersection and union of each class but background
-    "Pixels in both masks and in either, for each photo and class. Raises `ValueError` for ids that are no class."
+)->torch.Tensor:   # (N, n_classes-1, 2) int64 on the CPU: intersection and union by class
+    """Pixels in both masks and in either, for each photo and class.
+    Raises `ValueError` for ids that are no class."""
     return overlaps_of(only_classes(pairs_by_photo(prediction, target, n_classes)))
 
 def photo_record(
@@ -186,11 +210,13 @@ def photo_record(
 
 # %% ../nbs/17_metrics.ipynb #1e7f0a18
 def report_pairs(
-    pairs:torch.Tensor, # (N, n_classes+1, n_classes+1) from `pairs_by_photo`, all photos of an evaluation
+    pairs:torch.Tensor, # From `pairs_by_photo`, of all photos of an evaluation
     scheme:Scheme,      # Names its classes
 )->dict:                # `report`, and 'by_photo' from `photo_record`
-    "Every metric of an evaluation, from the counts of its photos. Raises `ValueError` for ids that are no class."
+    """Every metric of an evaluation, from the counts of its photos.
+    Raises `ValueError` for ids that are no class."""
     pairs = only_classes(pairs)
     cm, foreground = ConfusionMatrix(pairs.shape[-1]), foreground_of(pairs)
     cm.matrix += pairs.sum(0)
-    return report(cm, scheme, foreground) | {'by_photo': photo_record([foreground], [overlaps_of(pairs)])}
+    return (report(cm, scheme, foreground)
+            | {'by_photo': photo_record([foreground], [overlaps_of(pairs)])})

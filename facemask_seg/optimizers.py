@@ -22,7 +22,8 @@ class SGD:
         momentum:float=0.,       # Share of its speed that a weight keeps from step to step
         weight_decay:float=0.,   # Pull towards zero, as a share of each weight
     ):
-        self.params, self.lr, self.momentum, self.weight_decay = list(params), lr, momentum, weight_decay
+        self.params, self.lr = list(params), lr
+        self.momentum, self.weight_decay = momentum, weight_decay
         self.speeds = [torch.zeros_like(p) for p in self.params]
 
     @torch.no_grad()
@@ -45,7 +46,7 @@ class Adam:
         params:Iterable[Tensor],               # What to change
         lr:float=1e-3,                         # About the size of one step of one weight
         betas:tuple[float, float]=(.9, .999),  # How slowly the two averages forget
-        eps:float=1e-8,                        # Keeps the division alive where gradients are zero
+        eps:float=1e-8,                        # Keeps the division alive for gradients of 0
         weight_decay:float=0.,                 # Pull towards zero, added to the gradient
     ):
         self.params, self.lr, self.betas, self.eps = list(params), lr, betas, eps
@@ -79,7 +80,8 @@ class Adam:
 
 # %% ../nbs/30_optimizers.ipynb #c6606da2
 class AdamW(Adam):
-    "Adam with decoupled weight decay (https://arxiv.org/abs/1711.05101), equal to `torch.optim.AdamW`."
+    """Adam with decoupled weight decay (https://arxiv.org/abs/1711.05101),
+    equal to `torch.optim.AdamW`."""
     def decay(self,
         p:Tensor,    # A parameter; shrunk in place
         grad:Tensor, # Its gradient
@@ -94,7 +96,8 @@ def set_lr(
     factor:float,                    # What to multiply them by
 )->None:
     "Set each learning rate to `factor` times the one the optimizer was made with."
-    for group in optimizer.param_groups: group['lr'] = group.setdefault('initial_lr', group['lr']) * factor
+    for group in optimizer.param_groups:
+        group['lr'] = group.setdefault('initial_lr', group['lr']) * factor
 
 # %% ../nbs/30_optimizers.ipynb #4d3f9b45
 def lr_range_test(
@@ -105,15 +108,17 @@ def lr_range_test(
     lowest:float=1e-5,                                # The first rate
     highest:float=1.,                                 # The last rate
     steps:int=60,                                     # From the first to the last
-)->tuple[list[float], list[float]]: # Rates and losses; shorter than `steps` where the loss ran away
-    "Train a copy with a rate that grows by one factor each step (Smith, 2017, https://arxiv.org/abs/1506.01186)."
+)->tuple[list[float], list[float]]: # Rates, losses; fewer than `steps` if the loss ran away
+    """Train a copy with a rate that grows by one factor each step
+    (Smith, 2017, https://arxiv.org/abs/1506.01186)."""
     model = deepcopy(model).train()
     optimizer, rates, losses = make(model.parameters(), lr=lowest), [], []
     for step in range(steps):
         set_lr(optimizer, (highest / lowest)**(step / (steps - 1)))
         inputs, targets = batches[step % len(batches)]
         value = loss(model(inputs), targets)
-        if not value < 4 * min(losses, default=math.inf): break # also where it is not a number any more
+        # also where it is not a number any more
+        if not value < 4 * min(losses, default=math.inf): break
         rates.append(optimizer.param_groups[0]['lr'])
         losses.append(value.item())
         optimizer.zero_grad()
@@ -128,7 +133,8 @@ def lr_factor(
     schedule:str='onecycle', # 'onecycle' or 'constant'
     warmup:float=.15,        # Share of the steps spent going up
 )->float:                    # 0..1, times the recipe's lr
-    "One cycle (Smith, 2018): up in a straight line, down along half a cosine, never quite to 0."
+    """One cycle (Smith, 2018): up in a straight line, down along half a cosine,
+    never quite to 0."""
     if schedule == 'constant': return 1.
     up = round(warmup * total)
     if step < up: return (step + 1) / up

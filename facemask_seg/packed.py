@@ -97,22 +97,25 @@ def _read_journal(dest):
     for line in text.splitlines():
         try: whole.append(json.loads(line))
         except ValueError: break
-    if not all(isinstance(entry, dict) for entry in whole) or not whole: raise ValueError(
-        f'{dest/JOURNAL}: is damaged; delete {dest} and start again')
+    if not all(isinstance(entry, dict) for entry in whole) or not whole:
+        raise ValueError(
+            f'{dest/JOURNAL}: is damaged; delete {dest} and start again')
     return whole[0], whole[1:]
 
 def _check_settings(dest, before, now):
     "Refuse to continue what was begun with other settings."
     keys = [k for k in now if before.get(k) != now[k]]
     other = '; '.join(f'{k} {before.get(k)!r}, not {now[k]!r}' for k in keys)
-    if other: raise FileExistsError(f'{dest} holds an unfinished conversion with {other}; '
-                                    'delete it or choose another folder')
+    if other:
+        raise FileExistsError(f'{dest} holds an unfinished conversion with {other}; '
+                              'delete it or choose another folder')
 
 # %% ../nbs/14_packed.ipynb #22ed6ee9
 def _intact(dest, size, entries):
     "The entries up to the first whose pixels are not those that were written."
     photo_bytes, mask_bytes = 3*size*size, size*size
-    with open(_part(dest, 'images'), 'rb') as images, open(_part(dest, 'masks'), 'rb') as masks:
+    with (open(_part(dest, 'images'), 'rb') as images,
+          open(_part(dest, 'masks'), 'rb') as masks):
         for f in images, masks: f.seek(HEADER)
         for i, entry in enumerate(entries):
             if 'reason' in entry: continue
@@ -135,7 +138,8 @@ def _open_after(dest, name, n, size):
     return f
 
 def _continue(dest, settings):
-    "The entries that can be trusted, of this or an interrupted writer with the same settings."
+    """The entries that can be trusted,
+    of this or an interrupted writer with the same settings."""
     if not (dest/JOURNAL).exists(): _begin(dest, settings)
     before, entries = _read_journal(dest)
     _check_settings(dest, before, settings)
@@ -143,8 +147,10 @@ def _continue(dest, settings):
     return _intact(dest, settings['size'], entries)
 
 def _open_files(dest, settings, entries):
-    "Both arrays and the journal, cut off after the entries that can be trusted, open for more."
-    n, lines = sum('name' in e for e in entries), ''.join(map(_line, [settings, *entries]))
+    """Both arrays and the journal, cut off after the entries that can be trusted,
+    open for more."""
+    n = sum('name' in e for e in entries)
+    lines = ''.join(map(_line, [settings, *entries]))
     with atomic(dest/JOURNAL) as f: f.write_text(lines, encoding='utf-8')
     images, masks = (_open_after(dest, name, n, settings['size']) for name in ARRAYS)
     return images, masks, open(dest/JOURNAL, 'a', encoding='utf-8')
@@ -160,7 +166,8 @@ def _name_arrays(dest, n, size):
         os.replace(_part(dest, name), dest/f'{name}.npy')
 
 def _discard(dest):
-    "Remove what an unfinished conversion left; the journal, which says that it is ours, last."
+    """Remove what an unfinished conversion left;
+    the journal, which says that it is ours, last."""
     arrays = [f for name in ARRAYS for f in (_part(dest, name), dest/f'{name}.npy')]
     for f in (*arrays, dest/JOURNAL): f.unlink(missing_ok=True)
 
@@ -169,7 +176,8 @@ def _chunks(
     file:Path,             # An `.npy` file of ours
     shape:tuple[int, ...], # Of one picture
 )->Iterator[np.ndarray]:
-    "The pictures of a file, two million bytes at a time, so that they leave memory again."
+    """The pictures of a file, two million bytes at a time,
+    so that they leave memory again."""
     each = math.prod(shape)
     count = max(1, 2**21//each)
     with open(file, 'rb') as f:
@@ -198,7 +206,8 @@ def measure(
 
 # %% ../nbs/14_packed.ipynb #27824ea7
 def _ranges(faces):
-    "Smallest and largest sizes of the photos' and the masks' files, and the masks' values."
+    """Smallest and largest sizes of the photos' and the masks' files,
+    and the masks' values."""
     sizes = np.array([e['sizes'] for e in faces])
     low, high = sizes.min(0).tolist(), sizes.max(0).tolist()
     return dict(photo_sizes=[low[:2], high[:2]], mask_sizes=[low[2:], high[2:]],
@@ -215,7 +224,8 @@ def _manifest(dest, settings, entries):
         problems=problems, **measure(dest, size, scheme))
 
 def _whole(dest, settings, entries):
-    "Name the arrays and make the manifest. Raises `ValueError` when there is no face at all."
+    """Name the arrays and make the manifest.
+    Raises `ValueError` when there is no face at all."""
     n = sum('name' in e for e in entries)
     if not n:
         first = ''.join(f'; the first: {e["file"]}: {e["reason"]}' for e in entries[:1])
@@ -235,7 +245,8 @@ def _explain_full(dest):
     try: yield
     except OSError as e:
         if e.errno not in FULL: raise
-        full = OSError(f'{dest}: the disk is full; free some space and run the same again, '
+        full = OSError(f'{dest}: the disk is full; free some space and run the same '
+                       'again, '
                        'it goes on where it stopped')
         full.errno = e.errno
         raise full from e
@@ -247,7 +258,8 @@ class PackWriter:
         dest:str|os.PathLike, # The packed folder to be
         settings:dict,        # `size`, `scheme`, `source`: all that decides the outcome
     ):
-        "Start or continue. `FileExistsError` on other content, `FolderBusy` beside a writer."
+        """Start or continue. `FileExistsError` on other content,
+        `FolderBusy` beside a writer."""
         self.dest, self.settings = Path(dest), json.loads(json.dumps(settings))
         self.scheme = Scheme.from_dict(self.settings['scheme'])
         if (self.dest/MANIFEST).exists(): raise FileExistsError(
@@ -275,8 +287,9 @@ class PackWriter:
 
     def finish(self,
         check:Callable|None=None, # Gets the manifest, and may raise `ValueError` to refuse the folder
-    )->dict:                      # The manifest
-        "Finish the folder. Raises `ValueError`, and leaves nothing, when no face can be used."
+    )->dict: # The manifest
+        """Finish the folder.
+        Raises `ValueError`, and leaves nothing, when no face can be used."""
         try:
             with _explain_full(self.dest):
                 for f in self.files: f.close()
@@ -311,20 +324,24 @@ def pack_items(
         done = len(writer.entries)
         results = in_order(convert, items[done:], workers)
         bar = dict(total=len(items), initial=done, leave=True)
-        for result in show_progress(results, 'pack', progress, **bar): writer.add(result)
+        for result in show_progress(results, 'pack', progress, **bar):
+            writer.add(result)
         return writer.finish(check)
     finally: writer.close()
 
 # %% ../nbs/14_packed.ipynb #31422245
-NEEDED = {'scheme', 'size', 'n', 'names', 'class_pixels', 'pixels', 'fingerprint'} # In every manifest
+# In every manifest
+NEEDED = {'scheme', 'size', 'n', 'names', 'class_pixels', 'pixels', 'fingerprint'}
 
 def _read_manifest(path):
-    "The manifest of a finished packed folder, or an error that says what the folder is."
+    """The manifest of a finished packed folder,
+    or an error that says what the folder is."""
     if not (path/MANIFEST).is_file():
         if (path/JOURNAL).is_file(): raise ValueError(
             f'{path}: the conversion was interrupted; run the same again to finish it')
         inside = any(path.glob(f'*/{MANIFEST}'))
-        hint = '; to read packed folders as one, keep nothing else beside them' if inside else ''
+        hint = ('; to read packed folders as one, keep nothing else beside them'
+                if inside else '')
         raise FileNotFoundError(f'{path}: not a packed folder, there is no {MANIFEST}; '
             f'make one with facemask-seg convert, pack or pack_drawn{hint}')
     manifest = read_json(path/MANIFEST)
@@ -340,16 +357,22 @@ def _check_entries(file, m):
     "Refuse a manifest with an entry that cannot be right."
     def whole(x): return type(x) is int and x >= 0
     def words(x): return type(x) is list and all(type(word) is str for word in x)
-    def numbers(x): return type(x) is list and len(x) == 3 and all(type(v) in (int, float) for v in x)
+    def numbers(x):
+        return (type(x) is list and len(x) == 3
+                and all(type(v) in (int, float) for v in x))
     counts, pixels = m['class_pixels'], m['pixels']
-    right = dict(size=whole(m['size']) and m['size'] > 0, n=whole(m['n']) and m['n'] > 0,
+    right = dict(size=whole(m['size']) and m['size'] > 0,
+                 n=whole(m['n']) and m['n'] > 0,
         names=words(m['names']) and len(m['names']) == m['n'],
-        pixels=type(pixels) is dict and all(numbers(pixels.get(k)) for k in ('mean', 'std')),
+        pixels=type(pixels) is dict
+        and all(numbers(pixels.get(k)) for k in ('mean', 'std')),
         source=type(m.get('source', {})) is dict,
         class_pixels=type(counts) is dict and all(map(whole, counts.values())),
-        ignored_pixels=whole(m.get('ignored_pixels', 0)), fingerprint=type(m['fingerprint']) is str)
+        ignored_pixels=whole(m.get('ignored_pixels', 0)),
+        fingerprint=type(m['fingerprint']) is str)
     wrong = ', '.join(name for name, ok in right.items() if not ok)
-    if wrong: raise ValueError(f'{file}: {wrong} cannot be right; pack the folder again')
+    if wrong:
+        raise ValueError(f'{file}: {wrong} cannot be right; pack the folder again')
 
 def _read_scheme(path, manifest):
     "The scheme of a packed folder; an error that names the file when it is none."
@@ -360,7 +383,8 @@ def _read_scheme(path, manifest):
 def _map(path, name, shape):
     "One array of a packed folder, memory-mapped."
     file = path/f'{name}.npy'
-    try: array = np.lib.format.open_memmap(file, 'r') # unlike `np.load`, it knows nothing but plain arrays
+    # unlike `np.load`, it knows nothing but plain arrays
+    try: array = np.lib.format.open_memmap(file, 'r')
     except (ValueError, OSError, EOFError) as e: raise ValueError(
         f'{file}: cannot be read ({e}); pack the folder again') from e
     if array.shape != shape or array.dtype != np.uint8: raise ValueError(
@@ -373,8 +397,10 @@ def _check_ids(path, m):
     "Refuse masks with ids that the scheme does not have, as the manifest tells."
     known = sum(m['class_pixels'].values()) + m.get('ignored_pixels', 0)
     stray, name = m['n']*m['size']**2 - known, m['scheme']['name']
-    if stray: raise ValueError(f'{path}: {stray} pixels of the masks have ids that its scheme '
-                               f'{name!r} does not have; pack the folder again')
+    if stray:
+        raise ValueError(f'{path}: {stray} pixels of the masks have ids that its '
+                         'scheme '
+                         f'{name!r} does not have; pack the folder again')
 
 # %% ../nbs/14_packed.ipynb #ae044514
 class Packed:
@@ -390,14 +416,16 @@ class Packed:
         _check_ids(self.path, m)
         shape = (m['n'], self.size, self.size)
         self.images = _map(self.path, 'images', (*shape, 3)) # uint8
-        self.masks = _map(self.path, 'masks', shape)         # uint8 class ids, or `IGNORE`
+        self.masks = _map(self.path, 'masks', shape)  # uint8 class ids, or `IGNORE`
 
     def verify(self)->'Packed': # Itself
-        "Read everything. Raises `ValueError` when a single byte is not what was packed."
+        """Read everything.
+        Raises `ValueError` when a single byte is not what was packed."""
         found = measure(self.path, self.size, self.scheme)
         wrong = [k for k in found if found[k] != self.manifest.get(k, found[k])]
         if wrong: raise ValueError(
-            f'{self.path}: {", ".join(wrong)} are not what {MANIFEST} says: the folder was '
+            f'{self.path}: {", ".join(wrong)} are not what {MANIFEST} says: '
+            'the folder was '
             'changed after it was packed, or the disk has damaged it; pack it again')
         return self
 
@@ -424,13 +452,15 @@ class Joined:
     ):
         self.arrays = arrays
         self.starts = np.cumsum([0, *map(len, arrays)]).tolist()
-        self.shape, self.dtype = (self.starts[-1], *arrays[0].shape[1:]), arrays[0].dtype
+        self.shape, self.dtype = ((self.starts[-1], *arrays[0].shape[1:]),
+                                  arrays[0].dtype)
         self.numbers = np.arange(len(self))
 
     def __len__(self): return self.shape[0]
 
     def __getitem__(self, i):
-        "One picture, or an array of several: all that numpy takes as an index of pictures will do."
+        """One picture, or an array of several:
+        all that numpy takes as an index of pictures will do."""
         i = self.numbers[i]
         if i.ndim: return self._several(i)
         shard = bisect_right(self.starts, i) - 1
@@ -453,21 +483,25 @@ def find_shards(
     "The packed folders in `path`, if it holds no other folders."
     path = Path(path)
     if _is_ours(path) or not path.is_dir(): return []
-    inside = sorted(f for f in path.iterdir() if f.is_dir() and not f.name.startswith('.'))
+    inside = sorted(f for f in path.iterdir()
+                    if f.is_dir() and not f.name.startswith('.'))
     finished = any((f/MANIFEST).is_file() for f in inside)
     return inside if finished and all(map(_is_ours, inside)) else []
 
 # %% ../nbs/14_packed.ipynb #shards-08
 def _check_alike(shards):
-    "Refuse a shard of another size or scheme than the first, and one that is there twice."
+    """Refuse a shard of another size or scheme than the first,
+    and one that is there twice."""
     first, seen = shards[0], {}
     for s in shards:
         if s.size != first.size: raise ValueError(
             f'{s.path}: has {s.size} px, {first.path} has {first.size}; '
             'shards have one size: pack one of them again')
         if s.scheme != first.scheme: raise ValueError(
-            f'{s.path}: its scheme {s.scheme.name!r} ({", ".join(s.scheme.classes)}) is not '
-            f'exactly the one of {first.path}; shards have one scheme: pack one of them again')
+            f'{s.path}: its scheme {s.scheme.name!r} ({", ".join(s.scheme.classes)}) '
+            'is not '
+            f'exactly the one of {first.path}; shards have one scheme: '
+            'pack one of them again')
         twin = seen.setdefault(s.fingerprint, s.path)
         if twin != s.path: raise ValueError(
             f'{s.path}: holds the same faces as {twin}; remove one of them')
@@ -482,21 +516,25 @@ def _all_names(shards):
 def _all_pixels(manifests):
     "Mean and standard deviation of all photos, from those of each shard."
     n = np.array([m['n'] for m in manifests], float)
-    mean, std = (np.array([m['pixels'][k] for m in manifests]).T for k in ('mean', 'std'))
+    mean, std = (np.array([m['pixels'][k] for m in manifests]).T
+                 for k in ('mean', 'std'))
     overall = mean @ n/n.sum()
     square = (mean**2 + std**2) @ n/n.sum()
-    return dict(mean=overall.tolist(), std=np.sqrt(np.maximum(square - overall**2, 0)).tolist())
+    return dict(mean=overall.tolist(),
+                std=np.sqrt(np.maximum(square - overall**2, 0)).tolist())
 
 def _all_manifests(shards):
     "One manifest for all shards."
     each = [s.manifest for s in shards]
     layouts = {str(m.get('source', {}).get('layout')) for m in each}
-    counts = {c: sum(m['class_pixels'].get(c, 0) for m in each) for c in shards[0].scheme.classes}
+    counts = {c: sum(m['class_pixels'].get(c, 0) for m in each)
+              for c in shards[0].scheme.classes}
     prints = json.dumps([s.fingerprint for s in shards]).encode()
     return dict(format=1, scheme=each[0]['scheme'], size=shards[0].size,
         n=sum(map(len, shards)), names=_all_names(shards),
         source=dict(layout=layouts.pop() if len(layouts) == 1 else 'several',
-                    shards={s.path.name: m.get('source') for s, m in zip(shards, each)}),
+                    shards={s.path.name: m.get('source')
+                            for s, m in zip(shards, each)}),
         pixels=_all_pixels(each), class_pixels=counts,
         ignored_pixels=sum(m.get('ignored_pixels', 0) for m in each),
         fingerprint=hashlib.sha256(prints).hexdigest())
@@ -507,13 +545,15 @@ class Shards(Packed):
     def __init__(self,
         path:str|os.PathLike, # A folder that holds packed folders and no other folder
     ):
-        "Open all. Raises what `Packed` does, and `ValueError` naming a shard that does not fit."
+        """Open all.
+        Raises what `Packed` does, and `ValueError` naming a shard that does not fit."""
         self.path, self.shards = Path(path), [Packed(f) for f in find_shards(path)]
         _check_alike(self.shards)
         self.manifest = m = _all_manifests(self.shards)
         self.scheme, self.size = self.shards[0].scheme, self.shards[0].size
         self.names, self.fingerprint = m['names'], m['fingerprint']
-        self.images, self.masks = (Joined([getattr(s, name) for s in self.shards]) for name in ARRAYS)
+        self.images, self.masks = (Joined([getattr(s, name) for s in self.shards])
+                                   for name in ARRAYS)
 
     def verify(self)->'Shards':
         "Read everything, shard by shard."

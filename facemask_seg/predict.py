@@ -24,9 +24,11 @@ import torch
 from PIL import Image
 
 from .detect import (
-    FoundFace, Square, cut_square, face_mask, face_owners, face_probabilities, face_square, find_faces, merge_faces)
+    FoundFace, Square, cut_square, face_mask, face_owners, face_probabilities,
+    face_square, find_faces, merge_faces)
 from .files import atomic, in_order, show_progress
-from .images import find_photos, fit_square, open_photo, prepare, read_mask, save_mask, unfit_square
+from .images import (
+    find_photos, fit_square, open_photo, prepare, read_mask, save_mask, unfit_square)
 from .labels import EYES_LIPS, Scheme, overlay, read_scheme
 from .loop import decide, forward, pick_device, predict_probabilities
 from .unet import fold
@@ -37,7 +39,7 @@ def full_size_mask(
     probabilities:torch.Tensor, # (C, S, S) float32, on the network's square
     width:int,                  # Of the photo
     height:int,
-    threshold:float=.5,         # Foreground is where the foreground's probabilities add up to more than this
+    threshold:float=.5,         # Foreground's probabilities add up to more than this
 )->np.ndarray:                  # (height, width) uint8 class ids
     "`loop.decide` at the photo's own size, one class at a time to save memory."
     total = unfit_square(probabilities[1:2], width, height)[0]
@@ -51,10 +53,12 @@ def full_size_mask(
 
 # %% ../nbs/35_predict.ipynb #af7addb7
 def _free(path, overwrite):
-    "`path`, as a `Path` that may be written. Raises `FileExistsError` unless it may `overwrite`."
+    """`path`, as a `Path` that may be written.
+    Raises `FileExistsError` unless it may `overwrite`."""
     path = Path(path)
     if path.exists() and not overwrite:
-        raise FileExistsError(f'{path} is there already; choose another name or say overwrite=True')
+        raise FileExistsError(
+            f'{path} is there already; choose another name or say overwrite=True')
     return path
 
 # %% ../nbs/35_predict.ipynb #2122f32a
@@ -68,7 +72,7 @@ class PredictedFace(NamedTuple):
     box:tuple[float, float, float, float] # left, top, right, bottom, in pixels of the photo
     score:float                           # How sure the detector is, 0..1
     square:Square                         # What the network saw of the photo
-    areas:dict[str, float]                # By class but background, the share of the photo's pixels
+    areas:dict[str, float]                # By class but background: share of the photo's pixels
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
@@ -76,33 +80,38 @@ class Prediction:
     photo:Image.Image                   # RGB, upright
     mask:np.ndarray                     # (H, W) uint8 class ids, at the photo's own size
     scheme:Scheme                       # What the ids mean
-    probabilities:np.ndarray|None=None  # (n_classes, H, W) float32 if asked for; they sum to 1 over classes
+    probabilities:np.ndarray|None=None  # (n_classes, H, W) float32, if asked for
     faces:list[PredictedFace]|None=None # Those found, the largest first; None: nobody searched
 
     @property
     def areas(self)->dict[str, float]:
-        "The share of the photo's pixels that each class covers, background included; sums to 1."
+        """The share of the photo's pixels that each class covers,
+        background included; sums to 1."""
         return _shares(self.mask, self.scheme)
 
     def overlay(self,
         alpha:float=.5, # 0 shows the photo only, 1 the colours only
     )->Image.Image:     # RGB, the photo's size
-        "The photo with every class tinted in its colour, made in strips to keep memory small."
+        """The photo with every class tinted in its colour,
+        made in strips to keep memory small."""
         photo, mask = np.asarray(self.photo), self.mask
-        strips = [overlay(photo[y:y+256], mask[y:y+256], self.scheme, alpha) for y in range(0, len(mask), 256)]
+        strips = [overlay(photo[y:y+256], mask[y:y+256], self.scheme, alpha)
+                  for y in range(0, len(mask), 256)]
         return Image.fromarray(np.concatenate(strips))
 
     def save(self,
         path:str|os.PathLike, # Where to, .png
         overwrite:bool=False, # Replace a file that is there
     )->Path:                  # The file
-        "Write the mask as a PNG whose pixel values are the class ids. Raises `ValueError`, `FileExistsError`."
+        """Write the mask as a PNG whose pixel values are the class ids.
+        Raises `ValueError`, `FileExistsError`."""
         path = _free(path, overwrite)
         with atomic(path) as temporary: save_mask(temporary, self.mask, self.scheme)
         return path
 
     def __repr__(self):
-        shares = ', '.join(f'{name} {share:.2%}' for name, share in list(self.areas.items())[1:])
+        shares = ', '.join(f'{name} {share:.2%}'
+                           for name, share in list(self.areas.items())[1:])
         n = 0 if self.faces is None else len(self.faces)
         found = '' if self.faces is None else f', {n} face{"s" * (n > 1)}'
         if self.faces == []: found, shares = '', 'no face found'
@@ -120,20 +129,24 @@ class Merged(torch.nn.Module):
     ):
         super().__init__()
         table = want.lookup_from(have)[:have.n_classes]
-        self.model, self.groups = model, [np.flatnonzero(table == i).tolist() for i in range(want.n_classes)]
+        self.model, self.groups = model, [np.flatnonzero(table == i).tolist()
+                                          for i in range(want.n_classes)]
 
     def forward(self, x:torch.Tensor)->torch.Tensor:
         z = self.model(x).float()
         if z.shape[1] == 1: z = torch.cat([torch.zeros_like(z), z], 1)
-        return _as_logits(torch.stack([z[:, group].logsumexp(1) for group in self.groups], 1))
+        return _as_logits(
+            torch.stack([z[:, group].logsumexp(1) for group in self.groups], 1))
 
 def _as_logits(z):
-    "Logits of all classes as a network gives them: for two classes one, of the foreground."
+    """Logits of all classes as a network gives them:
+    for two classes one, of the foreground."""
     return z[:, 1:] - z[:, :1] if z.shape[1] == 2 else z
 
 # %% ../nbs/35_predict.ipynb #mirror-02
 class Mirrored(torch.nn.Module):
-    "A network that looks at a photo and at its mirror image; its answer is the mean of both."
+    """A network that looks at a photo and at its mirror image;
+    its answer is the mean of both."""
     def __init__(self,
         model:torch.nn.Module, # Gives logits of `scheme`
         scheme:Scheme,         # Its pairs trade places in a mirror
@@ -142,14 +155,15 @@ class Mirrored(torch.nn.Module):
         self.model, self.swap = model, scheme.flip_lookup().tolist()
 
     def forward(self, x:torch.Tensor)->torch.Tensor:
-        photo, mirror = predict_probabilities(self.model(torch.cat([x, x.flip(-1)]))).chunk(2)
+        both = self.model(torch.cat([x, x.flip(-1)]))
+        photo, mirror = predict_probabilities(both).chunk(2)
         return _as_logits(((photo + mirror.flip(-1)[:, self.swap]) / 2).log())
 
 # %% ../nbs/35_predict.ipynb #view-01
 class View(NamedTuple):
     "A photo, and what the network is to see of it."
     photo:Image.Image               # RGB, upright
-    squares:list[Image.Image]       # Of the network's size: each face that was found, or the whole photo
+    squares:list[Image.Image]       # Of the network's size: each face found, or the whole photo
     found:list[FoundFace]|None=None # The faces; None: nobody searched
 
 def look(
@@ -157,10 +171,12 @@ def look(
     size:int,          # Of the network's square
     search:bool,       # Search for faces, or take the whole photo as one
 )->View:
-    "Prepare a photo for the network. Raises `ImportError` when it is to search and the extra `faces` is missing."
+    """Prepare a photo for the network.
+    Raises `ImportError` when it is to search and the extra `faces` is missing."""
     if not search: return View(photo, [fit_square(photo, size)])
     found = find_faces(photo)
-    return View(photo, [cut_square(photo, face_square(face), size) for face in found], found)
+    return View(photo,
+                [cut_square(photo, face_square(face), size) for face in found], found)
 
 # %% ../nbs/35_predict.ipynb #view-03
 def put_back(
@@ -170,11 +186,13 @@ def put_back(
     probabilities:bool=False, # Keep them, at the photo's size
 )->Prediction:
     "The prediction for a photo, from what the network said about its squares."
-    return (_whole_back if view.found is None else _faces_back)(view, maps, scheme, probabilities)
+    return (_whole_back if view.found is None else _faces_back)(view, maps, scheme,
+                                                                probabilities)
 
 def _whole_back(view, maps, scheme, probabilities):
     "The prediction for a photo that was taken as a whole."
-    if not probabilities: return Prediction(view.photo, full_size_mask(maps[0], *view.photo.size), scheme)
+    if not probabilities:
+        return Prediction(view.photo, full_size_mask(maps[0], *view.photo.size), scheme)
     kept = np.asarray(unfit_square(maps[0], *view.photo.size))
     return Prediction(view.photo, decide(torch.from_numpy(kept)).numpy(), scheme, kept)
 
@@ -183,13 +201,18 @@ def _faces_back(view, maps, scheme, probabilities):
     "The prediction for a photo in which faces were searched."
     size, squares = view.photo.size, [face_square(face) for face in view.found]
     owner = face_owners(squares, *size)
-    def merged(put, nobody): return merge_faces([put(p, s, *size) for p, s in zip(maps, squares)], owner, nobody)
-    if not probabilities: mask, kept = merged(face_mask, np.zeros(owner.shape, np.uint8)), None
+    def merged(put, nobody):
+        return merge_faces([put(p, s, *size) for p, s in zip(maps, squares)],
+                           owner, nobody)
+    if not probabilities:
+        mask, kept = merged(face_mask, np.zeros(owner.shape, np.uint8)), None
     else:
-        kept = merged(face_probabilities, _sure_background(scheme.n_classes, owner.shape))
+        kept = merged(face_probabilities,
+                      _sure_background(scheme.n_classes, owner.shape))
         mask = decide(torch.from_numpy(kept)).numpy()
     areas = _face_areas(mask, owner, len(squares), scheme)
-    faces = [PredictedFace(f.box, f.score, s, a) for f, s, a in zip(view.found, squares, areas)]
+    faces = [PredictedFace(f.box, f.score, s, a)
+             for f, s, a in zip(view.found, squares, areas)]
     return Prediction(view.photo, mask, scheme, kept, faces)
 
 def _sure_background(n_classes, shape):
@@ -199,14 +222,17 @@ def _sure_background(n_classes, shape):
     return p
 
 def _face_areas(mask, owner, n, scheme):
-    "For each of `n` faces the share of the photo's pixels that each class but background covers."
+    """For each of `n` faces the share of the photo's pixels
+    that each class but background covers."""
     theirs = owner >= 0
     pairs = owner[theirs].astype(np.int64) * scheme.n_classes + mask[theirs]
-    counts = np.bincount(pairs, minlength=n*scheme.n_classes).reshape(n, scheme.n_classes) / owner.size
+    counts = np.bincount(pairs, minlength=n*scheme.n_classes)
+    counts = counts.reshape(n, scheme.n_classes) / owner.size
     return [dict(zip(scheme.classes[1:], row[1:].tolist())) for row in counts]
 
 # %% ../nbs/35_predict.ipynb #09364249
-Photo = str|os.PathLike|Image.Image|np.ndarray # A path, an image of any mode, or a uint8 array
+# A path, an image of any mode, or a uint8 array
+Photo = str|os.PathLike|Image.Image|np.ndarray
 FACES = 'auto', 'one', 'all'                   # What a photo may hold
 
 class Segmenter:
@@ -221,19 +247,23 @@ class Segmenter:
 
     @classmethod
     def load(cls,
-        run_or_weights:str|Path|None=None, # A run folder, a .safetensors file; None: the package's own model
-        scheme:Scheme|str|None=None, # Unions of the model's classes; None: its own (the package's: `EYES_LIPS`)
+        run_or_weights:str|Path|None=None, # A run or a .safetensors file; None: the package's
+        scheme:Scheme|str|None=None, # Unions of its classes; None: its own, or `EYES_LIPS`
         device:str='auto',       # 'auto', 'cpu', 'cuda', 'mps'
     )->'Segmenter':
-        "Load a trained model with its preprocessing. Raises what `load_model` and `Scheme.lookup_from` raise."
+        """Load a trained model with its preprocessing.
+        Raises what `load_model` and `Scheme.lookup_from` raise."""
         chosen = pick_device(device)
         model, meta = load_model(run_or_weights, device=chosen)
         if run_or_weights is None and scheme is None: scheme = EYES_LIPS
         if isinstance(scheme, str): scheme = read_scheme(scheme)
         if scheme not in (None, meta.scheme):
-            model, meta = Merged(model, meta.scheme, scheme).eval(), replace(meta, scheme=scheme)
+            model, meta = (Merged(model, meta.scheme, scheme).eval(),
+                           replace(meta, scheme=scheme))
         segmenter = cls(model, meta, chosen)
-        if chosen.type == 'cpu': segmenter._quick = fold(model).to(memory_format=torch.channels_last) # type: ignore
+        if chosen.type == 'cpu':
+            quick = fold(model).to(memory_format=torch.channels_last) # type: ignore
+            segmenter._quick = quick
         return segmenter
 
     @torch.no_grad()
@@ -243,41 +273,49 @@ class Segmenter:
     )->torch.Tensor:              # (N, n_classes, size, size) float32 on the CPU
         "Class probabilities on the network's own square."
         network = Mirrored(self._quick, self.meta.scheme) if tta else self._quick
-        logits = forward(network, prepare(photos, self.meta.size), stats=self.meta.stats, device=self.device)
+        logits = forward(network, prepare(photos, self.meta.size),
+                         stats=self.meta.stats, device=self.device)
         return predict_probabilities(logits).cpu()
 
     def searches(self,
         faces:str, # 'one', 'all' or 'auto'
     )->bool:
-        "Whether faces are searched for: with 'auto', for weights that know `face_square`s, if a detector is there."
-        if faces not in FACES: raise ValueError(f'faces must be one of {", ".join(FACES)}, not {faces!r}')
+        """Whether faces are searched for:
+        with 'auto', for weights that know `face_square`s, if a detector is there."""
+        if faces not in FACES:
+            raise ValueError(f'faces must be one of {", ".join(FACES)}, not {faces!r}')
         if faces != 'auto': return faces == 'all'
         return self.meta.card.get('cut') == 'face_square' and can_find_faces()
 
     @overload
-    def predict(self, photo:Photo, faces:str=..., tta:bool=..., probabilities:bool=...)->Prediction: ...
+    def predict(self, photo:Photo, faces:str=..., tta:bool=...,
+                probabilities:bool=...)->Prediction: ...
     @overload
-    def predict(self, photo:list|tuple, faces:str=..., tta:bool=..., probabilities:bool=...)->list[Prediction]: ...
+    def predict(self, photo:list|tuple, faces:str=..., tta:bool=...,
+                probabilities:bool=...)->list[Prediction]: ...
 
     def predict(self,
-        photo:Photo|list|tuple,   # A path, an image of any mode, a uint8 array, or a list of these
-        faces:str='auto',         # 'one' face that fills the photo, 'all' that are found, or 'auto'
-        tta:bool=False,           # Look at the mirror image, too: a little better, at twice the cost
+        photo:Photo|list|tuple,   # A path, an image, a uint8 array, or a list of these
+        faces:str='auto',         # 'one' face that fills the photo, 'all' found, or 'auto'
+        tta:bool=False,           # The mirror image, too: a little better, twice the cost
         probabilities:bool=False, # Keep them, at the photo's size: 4 bytes per class and pixel
     )->Prediction|list[Prediction]: # A list for a list
-        "Find the classes in photos. Raises `FileNotFoundError`, `ValueError`, and `ImportError` without a detector."
+        """Find the classes in photos. Raises `FileNotFoundError`, `ValueError`,
+        and `ImportError` without a detector."""
         photos = photo if isinstance(photo, (list, tuple)) else [photo]
         search = self.searches(faces)
         views = (look(open_photo(p), self.meta.size, search) for p in photos)
-        done = [put_back(v, maps, self.meta.scheme, probabilities) for v, maps in answers(self, views, tta)]
+        done = [put_back(v, maps, self.meta.scheme, probabilities)
+                for v, maps in answers(self, views, tta)]
         return done if photos is photo else done[0]
 
     def predict_folder(self,
         folder:str|os.PathLike, # With photos; not searched deeper than itself
-        dest:str|os.PathLike,   # Folder for NAME_mask.png and NAME_overlay.jpg; made when missing
+        dest:str|os.PathLike,   # Gets NAME_mask.png and NAME_overlay.jpg
         **options,              # Of `predict_files`
     )->list[dict]:              # As from `predict_files`
-        "Predict every photo in a folder. Raises what `find_photos` and `predict_files` raise."
+        """Predict every photo in a folder.
+        Raises what `find_photos` and `predict_files` raise."""
         return predict_files(self, find_photos(folder), dest, **options)
 
 # %% ../nbs/35_predict.ipynb #ask-01
@@ -288,12 +326,13 @@ def answers(
     views:Iterable,       # Of `View`; anything else has no squares and passes
     tta:bool=False,       # Look at the mirror image, too
     batch_size:int=BATCH, # Squares that go through the network together
-)->Iterator[tuple]:       # Each view, and for each of its squares probabilities (n_classes, size, size)
+)->Iterator[tuple]:       # Each view, and its squares' probabilities (n_classes, size, size)
     "Ask a network about many photos, a batch at a time."
     for group in _groups(views, batch_size):
         squares = [square for view in group for square in _squares(view)]
         batches = [squares[i:i+batch_size] for i in range(0, len(squares), batch_size)]
-        maps = iter([p for batch in batches for p in segmenter.probabilities(batch, tta)])
+        maps = iter([p for batch in batches
+                     for p in segmenter.probabilities(batch, tta)])
         for view in group: yield view, list(islice(maps, len(_squares(view))))
 
 def _squares(view): return view.squares if isinstance(view, View) else []
@@ -314,13 +353,15 @@ def can_find_faces()->bool:
     "Whether a detector is installed; warns once what to install otherwise."
     try: find_faces(Image.new('RGB', (32, 32)))
     except ImportError as e:
-        warnings.warn(f'{e}. Until then a photo is taken as one face that fills it', stacklevel=2)
+        warnings.warn(f'{e}. Until then a photo is taken as one face that fills it',
+                      stacklevel=2)
         return False
     return True
 
 # %% ../nbs/35_predict.ipynb #b469278e
 def _outputs(files, dest):
-    "For each file the paths of its mask and its overlay; files of the same stem get a number."
+    """For each file the paths of its mask and its overlay;
+    files of the same stem get a number."""
     taken, out = set(), []
     for file in files:
         name, k = file.stem, 1
@@ -335,9 +376,11 @@ def _outputs(files, dest):
 def _write(pred, output):
     "Write overlay and mask of one prediction; what `predict_files` says about it."
     mask, picture = output
-    with atomic(picture) as temporary: pred.overlay().save(temporary, format='JPEG', quality=92)
+    with atomic(picture) as temporary:
+        pred.overlay().save(temporary, format='JPEG', quality=92)
     pred.save(mask, overwrite=True)
-    return {'mask': str(mask), 'overlay': str(picture), 'areas': pred.areas, 'faces': pred.faces}
+    return {'mask': str(mask), 'overlay': str(picture), 'areas': pred.areas,
+            'faces': pred.faces}
 
 # %% ../nbs/35_predict.ipynb #bb0013eb
 def _look_or_reason(file, size, search):
@@ -351,47 +394,58 @@ def _row(file, output, view, maps, scheme):
     return {'file': file.name, **_write(put_back(view, maps, scheme), output)}
 
 # %% ../nbs/35_predict.ipynb #table-01
-COLUMNS = 'photo', 'mask', 'face', 'left', 'top', 'right', 'bottom', 'score' # Then the classes
+# Of the table; the classes follow
+COLUMNS = 'photo', 'mask', 'face', 'left', 'top', 'right', 'bottom', 'score'
 
 def _lines(row):
     "The lines of one photo in the table."
     about = {'photo': row['file'], 'mask': Path(row['mask']).name}
     for i, face in enumerate(row['faces'] or (), 1):
         box = {side: f'{v:.1f}' for side, v in zip(COLUMNS[3:7], face.box)}
-        yield about | {'face': i} | box | {'score': f'{face.score:.3f}'} | _in_digits(face.areas)
+        yield (about | {'face': i} | box | {'score': f'{face.score:.3f}'}
+               | _in_digits(face.areas))
     areas = {k: v for k, v in row['areas'].items() if k != 'background'}
-    if not row['faces']: yield about | {'face': '' if row['faces'] is None else 0} | _in_digits(areas)
+    if not row['faces']:
+        yield about | {'face': '' if row['faces'] is None else 0} | _in_digits(areas)
 
 def _in_digits(areas): return {name: f'{share:.6f}' for name, share in areas.items()}
 
-ANY_NAME:dict = {'newline': '', 'encoding': 'utf-8', 'errors': 'surrogateescape'} # Names of files need not be UTF-8
+# Names of files need not be UTF-8
+ANY_NAME:dict = {'newline': '', 'encoding': 'utf-8', 'errors': 'surrogateescape'}
 
 def _read_table(path):
-    "The lines of a table that is there already. Raises `ValueError` for another kind of file."
+    """The lines of a table that is there already.
+    Raises `ValueError` for another kind of file."""
     if not path.exists() or path.is_file() and not path.stat().st_size: return []
     try:
         with open(path, **ANY_NAME) as f: table = list(csv.DictReader(f))
         ours = not table or 'mask' in table[0]
     except (OSError, csv.Error): ours = False
-    if not ours: raise ValueError(f'{path}: is not a table of faces; move it away or choose another folder')
+    if not ours:
+        raise ValueError(
+            f'{path}: is not a table of faces; move it away or choose another folder')
     return table
 
 def _unnoted(files, dest, table):
-    "Rows of masks that are there and in no line of the table: a full disk or a kill came between."
+    """Rows of masks that are there and in no line of the table:
+    a full disk or a kill came between."""
     known = {line['mask'] for line in table}
     for file, (mask, picture) in zip(files, _outputs(files, dest)):
         if mask.name in known or not mask.exists(): continue
         with suppress(ValueError, OSError):
             ids, scheme = read_mask(mask)
-            if scheme: yield {'file': file.name, 'mask': str(mask), 'overlay': str(picture),
-                              'areas': _shares(ids, scheme), 'faces': None}
+            if scheme:
+                yield {'file': file.name, 'mask': str(mask), 'overlay': str(picture),
+                                  'areas': _shares(ids, scheme), 'faces': None}
 
 def _write_table(path, rows):
-    "Write the lines of `rows`, after those of other masks that are in the file already."
+    """Write the lines of `rows`, after those of other masks that are
+    in the file already."""
     lines = [line for row in rows if 'mask' in row for line in _lines(row)]
     new = {line['mask'] for line in lines}
     lines = [line for line in _read_table(path) if line['mask'] not in new] + lines
-    names = dict.fromkeys([*COLUMNS, *(name for line in lines for name in line if name)])
+    names = dict.fromkeys(
+        [*COLUMNS, *(name for line in lines for name in line if name)])
     with atomic(path) as temporary, open(temporary, 'w', **ANY_NAME) as f:
         table = csv.DictWriter(f, list(names), restval='', extrasaction='ignore')
         table.writeheader()
@@ -401,19 +455,21 @@ def _write_table(path, rows):
 def predict_files(
     segmenter:Segmenter,
     files:Iterable[str|os.PathLike], # Photos
-    dest:str|os.PathLike,            # Folder for NAME_mask.png, NAME_overlay.jpg and faces.csv; made when missing
-    faces:str='auto',                # 'one' face that fills the photo, 'all' that are found, or 'auto'
-    tta:bool=False,                  # Look at the mirror image, too: a little better, at twice the cost
-    overwrite:bool=False,            # Replace masks and overlays that are there
-    skip_existing:bool=False,        # Leave out photos whose mask is there
-    batch_size:int=BATCH,            # Squares that go through the network together
-    workers:int|None=None,           # Threads that read photos, and that write masks; 0: none, None: one per core
-    progress:bool=True,              # Show a progress bar
-)->list[dict]:                       # Per file 'file', and 'mask', 'overlay', 'areas' and 'faces', or 'reason'
-    "Predict many photos in batches; write masks and overlays. Raises `FileExistsError` before doing anything."
+    dest:str|os.PathLike, # Gets NAME_mask.png, NAME_overlay.jpg and faces.csv
+    faces:str='auto', # 'one' face that fills the photo, 'all' found, or 'auto'
+    tta:bool=False, # The mirror image, too: a little better, twice the cost
+    overwrite:bool=False, # Replace masks and overlays that are there
+    skip_existing:bool=False, # Leave out photos whose mask is there
+    batch_size:int=BATCH, # Squares that go through the network together
+    workers:int|None=None, # Threads to read and to write; None: one per core
+    progress:bool=True, # Show a progress bar
+)->list[dict]: # 'file' and 'mask', 'overlay', 'areas', 'faces'; or 'reason'
+    """Predict many photos in batches; write masks and overlays.
+    Raises `FileExistsError` before doing anything."""
     files = [Path(f) for f in files]
     todo = _todo(files, Path(dest), overwrite, skip_existing)
-    table = _read_table(Path(dest)/'faces.csv')   # what is wrong with it is better known now than after an hour
+    # what is wrong with it is better known now than after an hour
+    table = _read_table(Path(dest)/'faces.csv')
     noted = list(_unnoted(files, Path(dest), table)) if skip_existing else []
     search, done = bool(todo) and segmenter.searches(faces), {}
     def read(pair): return _look_or_reason(pair[0], segmenter.meta.size, search)
@@ -422,27 +478,33 @@ def predict_files(
         file, output = todo[i]
         done[i] = _row(file, output, view, maps, segmenter.meta.scheme)
     try:
-        with closing(in_order(read, todo, workers)) as views, \
-             closing(in_order(write, enumerate(answers(segmenter, views, tta, batch_size)), workers)) as written:
-            for _ in show_progress(written, 'predict', progress, total=len(todo), unit='photo'): pass
+        with closing(in_order(read, todo, workers)) as views:
+            found = enumerate(answers(segmenter, views, tta, batch_size))
+            with closing(in_order(write, found, workers)) as written:
+                bar = show_progress(written, 'predict', progress, total=len(todo),
+                                    unit='photo')
+                for _ in bar: pass
     finally:     # what is done is noted, also after Ctrl-C
         rows = [done[i] for i in sorted(done)]
-        if noted or any('mask' in row for row in rows): _write_table(Path(dest)/'faces.csv', noted + rows)
+        if noted or any('mask' in row for row in rows):
+            _write_table(Path(dest)/'faces.csv', noted + rows)
     return rows
 
 # %% ../nbs/35_predict.ipynb #files-todo
 def _todo(files, dest, overwrite, skip_existing):
-    "Pairs of a file and its outputs that are to be written. Raises `FileExistsError` when some are there."
+    """Pairs of a file and its outputs that are to be written.
+    Raises `FileExistsError` when some are there."""
     pairs = list(zip(files, _outputs(files, dest)))
     if skip_existing: return [(file, out) for file, out in pairs if not out[0].exists()]
     there = [p for _, out in pairs for p in out if p.exists()]
     if there and not overwrite: raise FileExistsError(
-        f'{there[0]} is there already; say overwrite=True to replace it, skip_existing=True to keep it, '
+        f'{there[0]} is there already; say overwrite=True to replace it, '
+        'skip_existing=True to keep it, '
         'or choose another folder')
     return pairs
 
 # %% ../nbs/35_predict.ipynb #uses-01
-# Ottosson's matrices: light of a screen to the cones' answers, and their cube roots to L, a and b
+# Ottosson's matrices: a screen's light to the cones' answers, and their cube roots to L, a, b
 _CONES = np.array([[.4122214708, .5363325363, .0514459929],
                    [.2119034982, .6806995451, .1073969566],
                    [.0883024619, .2817188376, .6299787005]])
@@ -469,12 +531,14 @@ def from_oklab(
 # %% ../nbs/35_predict.ipynb #uses-05
 def tint(
     photo:np.ndarray,  # (H, W, 3) uint8
-    amount:np.ndarray, # (H, W) 0..1, how much of each pixel is painted: a mask, or the probabilities of a class
+    amount:np.ndarray, # (H, W) 0..1, how much is painted: a mask, or a class's probabilities
     color:str,         # Such as '#b01030'
 )->np.ndarray:         # (H, W, 3) uint8
-    "Give something another colour and keep its light and shade: the same step in OKLab for each pixel."
+    """Give something another colour and keep its light and shade:
+    the same step in OKLab for each pixel."""
     here = amount > .01
-    share, wanted = amount[here][:, None].astype(float), [int(color[i:i+2], 16)/255 for i in (1, 3, 5)]
+    share, wanted = (amount[here][:, None].astype(float),
+                     [int(color[i:i+2], 16)/255 for i in (1, 3, 5)])
     lab, painted = to_oklab(photo[here]/255), photo.copy()
     step = to_oklab(np.array(wanted)) - (share * lab).sum(0) / max(share.sum(), 1e-9)
     painted[here] = (255*from_oklab(lab + share*step)).round()
@@ -484,7 +548,8 @@ def tint(
 def eye_openness(
     eye:np.ndarray, # (H, W) bool: where it is
 )->float|None:      # 0 is shut, a circle has 1; None when there is no eye
-    "Height over width of an eye along its own axis, from the second moments of its mask."
+    """Height over width of an eye along its own axis,
+    from the second moments of its mask."""
     points = np.stack(np.nonzero(eye)).astype(float)
     if not points.size: return None
     low, high = np.linalg.eigvalsh(np.cov(points, bias=True) + np.eye(2)/12)

@@ -22,7 +22,8 @@ from .layers import conv3x3, he_init
 
 # %% ../nbs/21_resnet.ipynb #07264f6a
 class BasicBlock(nn.Module):
-    "Two 3x3 convolutions and a shortcut around them (He et al., 2015, https://arxiv.org/abs/1512.03385, figure 5)."
+    """Two 3x3 convolutions and a shortcut around them
+    (He et al., 2015, https://arxiv.org/abs/1512.03385, figure 5)."""
     def __init__(self,
         c_in:int,     # Channels in
         c_out:int,    # Channels out
@@ -59,16 +60,20 @@ def stage(
 
 # %% ../nbs/21_resnet.ipynb #e342c17d
 class ResNet34(nn.Module):
-    "ResNet34 (He et al., 2015), key for key torchvision's `resnet34`, with the maps of all five scales."
+    """ResNet34 (He et al., 2015), key for key torchvision's `resnet34`,
+    with the maps of all five scales."""
     channels = (64, 64, 128, 256, 512) # of `features`, at strides 2, 4, 8, 16, 32
 
     def __init__(self,
-        weights:str|Path|None=None, # None (random), 'imagenet' (downloaded once), or a local file, see `read_weights`
-        n_classes:int=1000,         # Outputs of the classifier; 0: none, `forward` returns the 512 pooled features
+        weights:str|Path|None=None, # None: random; 'imagenet', or a file for `read_weights`
+        n_classes:int=1000, # Outputs; 0: no classifier, `forward` gives 512 pooled features
     ):
         super().__init__()
-        if n_classes < 0: raise ValueError(f'n_classes must be 0 (no classifier) or more, got {n_classes}')
-        self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(64)
+        if n_classes < 0:
+            raise ValueError(
+                f'n_classes must be 0 (no classifier) or more, got {n_classes}')
+        self.conv1, self.bn1 = (nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
+                                nn.BatchNorm2d(64))
         self.layer1 = stage(64, 64, blocks=3, stride=1)
         self.layer2 = stage(64, 128, blocks=4)
         self.layer3 = stage(128, 256, blocks=6)
@@ -83,7 +88,8 @@ class ResNet34(nn.Module):
         "The maps at all five scales, finest first."
         stem = F.relu(self.bn1(self.conv1(x)))
         maps = [stem, self.layer1(F.max_pool2d(stem, 3, stride=2, padding=1))]
-        for layer in (self.layer2, self.layer3, self.layer4): maps.append(layer(maps[-1]))
+        for layer in (self.layer2, self.layer3, self.layer4):
+            maps.append(layer(maps[-1]))
         return maps
 
     def forward(self,
@@ -94,53 +100,71 @@ class ResNet34(nn.Module):
 
 # %% ../nbs/21_resnet.ipynb #58dd8436
 def imagenet_weights()->dict[str, Tensor]: # 1000-class weights by torchvision's names
-    "ResNet34's ImageNet weights from torchvision, downloaded once. Raises `ConnectionError` when they cannot be had."
-    from torchvision.models import ResNet34_Weights   # here, as it takes longer to load than all the rest
+    """ResNet34's ImageNet weights from torchvision, downloaded once.
+    Raises `ConnectionError` when they cannot be had."""
+    # here, as it takes longer to load than all the rest
+    from torchvision.models import ResNet34_Weights
     source = ResNet34_Weights.IMAGENET1K_V1
-    try: return source.get_state_dict(progress=True, check_hash=True, map_location='cpu', weights_only=True)
+    try:
+        return source.get_state_dict(progress=True, check_hash=True, map_location='cpu',
+                                     weights_only=True)
     except (URLError, TimeoutError, ConnectionError) as error:
         raise ConnectionError(
-            f'cannot download the ImageNet weights from {source.url} ({error}). Without a network: download that '
-            'file elsewhere and give its path as weights, or start untrained with weights=None.') from error
+            f'cannot download the ImageNet weights from {source.url} ({error}). '
+            'Without a network: download that '
+            'file elsewhere and give its path as weights, '
+            'or start untrained with weights=None.') from error
 
 # %% ../nbs/21_resnet.ipynb #bb025e8f
 def read_pickle(
     path:Path,            # A .pth or .pt file of tensors by name
 )->dict[str, Tensor]:
-    "Tensors of a torch file, by a torch whose reader has no known hole. Raises `ValueError` with an older one."
+    """Tensors of a torch file, by a torch whose reader has no known hole.
+    Raises `ValueError` with an older one."""
     if TorchVersion(torch.__version__) < '2.10': raise ValueError(
-        f'{path}: torch {torch.__version__} can be made to run code by a prepared {path.suffix} file; '
+        f'{path}: torch {torch.__version__} can be made to run code by a prepared '
+        f'{path.suffix} file; '
         'use torch 2.10 or newer, or a .safetensors file')
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')   # what is wrong with a file is said in an error, once
+        # what is wrong with a file is said in an error, once
+        warnings.simplefilter('ignore')
         return torch.load(path, map_location='cpu', weights_only=True)
 
 def read_weights(
     path:str|Path, # A .safetensors file; or, with torch 2.10 or newer, .pth or .pt
 )->dict[str, Tensor]: # ResNet34 tensors by torchvision's names; `fc.*` may be missing
-    "Tensors from a local file; of a UNet's file, its encoder. Raises `FileNotFoundError`, `ValueError`."
+    """Tensors from a local file; of a UNet's file, its encoder.
+    Raises `FileNotFoundError`, `ValueError`."""
     path = Path(path)
     readers = {'.safetensors': load_file, '.pth': read_pickle, '.pt': read_pickle}
     if not path.is_file():
-        raise FileNotFoundError(f"no weights file {path}: give a .safetensors or .pth file, 'imagenet', or None")
+        raise FileNotFoundError(f"no weights file {path}: "
+                                "give a .safetensors or .pth file, 'imagenet', or None")
     if path.suffix not in readers:
-        raise ValueError(f'{path}: weights are .safetensors or .pth files, not {path.suffix!r}')
+        raise ValueError(
+            f'{path}: weights are .safetensors or .pth files, not {path.suffix!r}')
     try: state = readers[path.suffix](path)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(
-            f'{path} is damaged, or holds more than tensors; what could run code is never loaded') from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f'{path} must hold tensors by name; if they are inside something larger, save that part alone')
-    encoder = {k.removeprefix('encoder.'): v for k, v in state.items() if k.startswith('encoder.')}
+            f'{path} is damaged, or holds more than tensors; '
+            'what could run code is never loaded') from error
+    if (not isinstance(state, dict)
+        or not all(isinstance(v, Tensor) for v in state.values())):
+        raise ValueError(f'{path} must hold tensors by name; '
+                         'if they are inside something larger, save that part alone')
+    encoder = {k.removeprefix('encoder.'): v
+               for k, v in state.items() if k.startswith('encoder.')}
     return encoder or state
 
 # %% ../nbs/21_resnet.ipynb #23091baa
 def misfits(
     own:dict[str, Tensor],   # The model's tensors by name
     state:dict[str, Tensor], # The tensors to be loaded
-)->list[str]:                # One line for each name that is missing, unknown or of another shape
-    "What keeps `state` from being loaded. The batch counters that old files lack are not missed."
-    missing = [f'{k} is missing' for k in own if k not in state and not k.endswith('num_batches_tracked')]
+)->list[str]:                # A line for each name that is missing, unknown or of another shape
+    """What keeps `state` from being loaded.
+    The batch counters that old files lack are not missed."""
+    missing = [f'{k} is missing'
+               for k in own if k not in state and not k.endswith('num_batches_tracked')]
     unknown = [f'{k} is unknown' for k in state if k not in own]
     other = [f'{k} is {tuple(v.shape)}, not {tuple(own[k].shape)}'
              for k, v in state.items() if k in own and v.shape != own[k].shape]
@@ -151,13 +175,16 @@ def load_weights(
     model:ResNet34,   # Changed in place
     weights:str|Path, # 'imagenet', or a local file, see `read_weights`
 )->None:
-    "Load weights into a ResNet34; one without classifier ignores `fc.*`. Raises `ValueError` naming what does not fit."
+    """Load weights into a ResNet34; one without classifier ignores `fc.*`.
+    Raises `ValueError` naming what does not fit."""
     state = imagenet_weights() if str(weights) == 'imagenet' else read_weights(weights)
     own = model.state_dict()
-    if 'fc.weight' not in own: state = {k: v for k, v in state.items() if not k.startswith('fc.')}
+    if 'fc.weight' not in own:
+        state = {k: v for k, v in state.items() if not k.startswith('fc.')}
     wrong = misfits(own, state)
     if wrong:
         more = f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''
-        raise ValueError(f'{weights} does not fit this ResNet34: {"; ".join(wrong[:3])}{more}. '
+        raise ValueError(f'{weights} does not fit this ResNet34: '
+                         f'{"; ".join(wrong[:3])}{more}. '
                          'For an encoder, n_classes=0 leaves the classifier out.')
     model.load_state_dict(state)

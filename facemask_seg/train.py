@@ -34,25 +34,31 @@ from .data import FaceDataset, batches, channel_stats, split
 from .files import atomic, lock, read_json, sweep, write_json
 from .images import IMAGENET, MAX_SIDE, RAW, Stats
 from .labels import EYES_LIPS, Picture, Scheme
-from .loop import LossLog, evaluate, loss_log, pick_device, pick_precision, team, train_one_epoch
+from .loop import (
+    LossLog, evaluate, loss_log, pick_device, pick_precision, team, train_one_epoch)
 from .losses import LOSSES, MISTAKES
 from .optimizers import lr_factor, set_lr
 from .packed import Packed
 from .unet import FREEZE, MODELS, ResNet34UNet
-from .weights import Meta, check_fit, load_model, read_tensors, read_text, save_model, save_tensors
+from .weights import (
+    Meta, check_fit, load_model, read_tensors, read_text, save_model, save_tensors)
 
 # %% ../nbs/33_train.ipynb #eb12a982
 def _plain(value):
     "A field's value as JSON keeps it."
-    return value.to_dict() if isinstance(value, Scheme) else list(value) if isinstance(value, tuple) else value
+    return (value.to_dict() if isinstance(value, Scheme)
+            else list(value) if isinstance(value, tuple) else value)
 
 def _revived(value):
-    "The inverse of `_plain`: of all fields only a scheme is a dict, and only tuples are lists."
-    return Scheme.from_dict(value) if isinstance(value, dict) else tuple(value) if isinstance(value, list) else value
+    """The inverse of `_plain`: of all fields only a scheme is a dict,
+    and only tuples are lists."""
+    return (Scheme.from_dict(value) if isinstance(value, dict)
+            else tuple(value) if isinstance(value, list) else value)
 
 @dataclass(frozen=True)
 class Settings:
-    "A dataclass that JSON can keep, that checks its fields, and that can tell what sets it apart from another."
+    """A dataclass that JSON can keep, that checks its fields,
+    and that can tell what sets it apart from another."""
     def __post_init__(self): check_fields(self)
 
     def to_dict(self)->dict:
@@ -63,7 +69,8 @@ class Settings:
     def from_dict(cls,
         d:dict, # From `to_dict`; a field that is missing has its default
     )->'Settings':
-        "The inverse of `to_dict`. Raises `ValueError` for a field that there is not, or a value that makes no sense."
+        """The inverse of `to_dict`. Raises `ValueError` for a field that there is not,
+        or a value that makes no sense."""
         unknown = sorted(d.keys() - {f.name for f in fields(cls)})
         if unknown: raise ValueError(f'recipe: there is no field {", ".join(unknown)}; '
             f'there are {", ".join(f.name for f in fields(cls))}')
@@ -73,24 +80,29 @@ class Settings:
     def read(cls,
         path:str|Path, # A JSON file of fields
     )->'Settings':
-        "A recipe from a file. Raises `FileNotFoundError`, and `ValueError` naming the file and what is wrong in it."
+        """A recipe from a file. Raises `FileNotFoundError`,
+        and `ValueError` naming the file and what is wrong in it."""
         d = read_json(path)
         try: return cls.from_dict(d)
-        except (ValueError, TypeError, KeyError) as e: raise ValueError(f'{path}: {e}') from None
+        except (ValueError, TypeError, KeyError) as e:
+            raise ValueError(f'{path}: {e}') from None
 
     def differences(self,
         other:'Settings',
     )->dict[str, tuple]: # Field -> (mine, the other's); empty when equal
         "The fields in which two recipes differ."
-        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
-        return {name: (mine, theirs) for name, (mine, theirs) in pairs.items() if mine != theirs}
+        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name))
+                 for f in fields(self)}
+        return {name: (mine, theirs)
+                for name, (mine, theirs) in pairs.items() if mine != theirs}
 
     def refuse(self,
         name:str, # Of a field
         must:str, # What it must be
     )->None:
         "Raises the `ValueError` for a field that makes no sense."
-        raise ValueError(f'recipe: {name} is {getattr(self, name)!r}, but must be {must}')
+        raise ValueError(
+            f'recipe: {name} is {getattr(self, name)!r}, but must be {must}')
 
     @classmethod
     def help(cls)->dict[str, str]:
@@ -111,7 +123,7 @@ def one_of(
 
 def number(
     default:float|None,
-    **limits:float, # 'lower', 'above', 'upper', 'below'; `above` and `below` exclude the limit itself
+    **limits:float, # 'lower', 'upper', or 'above', 'below', which exclude the limit
 )->Any:
     "A field that is a number within limits."
     return field(default=default, metadata=limits)
@@ -130,10 +142,12 @@ def expected(
     "In words, what a field must be."
     if 'choices' in f.metadata: return 'one of ' + ', '.join(f.metadata['choices'])
     kinds = ' or '.join(_WORDS[kind] for kind in get_args(f.type) or [f.type])
-    return ' '.join([kinds, *(f'{word} {f.metadata[k]:g}' for k, (word, _) in LIMITS.items() if k in f.metadata)])
+    return ' '.join([kinds, *(f'{word} {f.metadata[k]:g}'
+                              for k, (word, _) in LIMITS.items() if k in f.metadata)])
 
 def _is(kind, value):
-    "Whether a value has a type. A whole number will do for a float; `True` is no number, and infinity is none either."
+    """Whether a value has a type. A whole number will do for a float;
+    `True` is no number, and infinity is none either."""
     if kind is float: return type(value) in (int, float) and math.isfinite(value)
     return type(value) is int if kind is int else isinstance(value, kind)
 
@@ -141,7 +155,8 @@ def _accepts(f, value):
     "Whether a field takes a value: by its type, its choices and its limits."
     if not any(_is(kind, value) for kind in get_args(f.type) or [f.type]): return False
     if value is None: return True
-    limits = [keeps(value, f.metadata[k]) for k, (_, keeps) in LIMITS.items() if k in f.metadata]
+    limits = [keeps(value, f.metadata[k])
+              for k, (_, keeps) in LIMITS.items() if k in f.metadata]
     return all(limits) and value in f.metadata.get('choices', [value])
 
 def check_fields(
@@ -149,20 +164,21 @@ def check_fields(
 )->None:
     "Raises `ValueError` naming the first field that does not accept its value."
     for f in fields(settings):
-        if not _accepts(f, getattr(settings, f.name)): settings.refuse(f.name, expected(f))
+        if not _accepts(f, getattr(settings, f.name)):
+            settings.refuse(f.name, expected(f))
 
 # %% ../nbs/33_train.ipynb #c0ffee05
 @dataclass(frozen=True)
 class Basics(Settings):
     "The eight choices that every training has."
-    scheme:Scheme=EYES_LIPS                                      # The classes to find
-    size:int=number(128, lower=1, upper=MAX_SIDE)                # Side of the square photos, pixels
-    loss:str=one_of('cross_entropy_dice', (*LOSSES, *MISTAKES))  # What is minimised
-    lr:float=number(1e-3, above=0)                               # The highest learning rate
-    batch_size:int=number(8, lower=1)                            # Photos per step
-    epochs:int=number(12, lower=1)                               # Times that every training photo is seen
-    augment:str=one_of('standard', ('none', 'flip', 'standard')) # Random changes of the training photos
-    seed:int=number(0, lower=0)                                  # Of the first weights, the order and the augmentation
+    scheme:Scheme=EYES_LIPS # The classes to find
+    size:int=number(128, lower=1, upper=MAX_SIDE) # Side of the square photos, pixels
+    loss:str=one_of('cross_entropy_dice', (*LOSSES, *MISTAKES)) # What is minimised
+    lr:float=number(1e-3, above=0) # The highest learning rate
+    batch_size:int=number(8, lower=1) # Photos per step
+    epochs:int=number(12, lower=1) # Times that every training photo is seen
+    augment:str=one_of('standard', ('none', 'flip', 'standard')) # Random changes while training
+    seed:int=number(0, lower=0) # Of the first weights, the order and the augmentation
 
 # %% ../nbs/33_train.ipynb #427993a1
 def one_for_all(
@@ -175,40 +191,46 @@ def one_for_all(
     m, s = float(m), float(s)
     return Stats((m, m, m), (s, s, s))
 
-STATS = { # What photos are normalised with, from the packed folder and the indices of its training photos
+# What photos are normalised with, from the packed folder and its training photos
+STATS = {
     'imagenet': lambda packed, train: IMAGENET,
     'data': channel_stats,
     'raw': lambda packed, train: RAW, # Not at all: bytes from 0 to 255
-    'report': lambda packed, train: one_for_all(Stats(**packed.manifest['pixels'])), # As the report: of all photos
+    # As the report: of all photos
+    'report': lambda packed, train: one_for_all(Stats(**packed.manifest['pixels'])),
 }
 
 @dataclass(frozen=True)
 class Recipe(Basics):
-    "Every choice of a run, and nothing that is not a choice. Raises `ValueError` for one that makes no sense."
-    model:str=one_of('resnet34_unet', MODELS)                      # The network
-    start:str|None=None                                            # A run, weights or 'shipped' to go on from
-    weights:str|None=None                                          # The encoder's start: random, 'imagenet' or a file
-    colors:str=one_of('rgb', ('rgb', 'bgr'))                       # What the first layer takes for red; bgr: blue
-    freeze:str=one_of('none', (*FREEZE, 'gradual'))                # What of the encoder stays; gradual: less each third
-    frozen_stats:str=one_of('kept', ('kept', 'updated'))           # Batch norm statistics of frozen stages
-    stats:str=one_of('imagenet', STATS)                            # What photos are normalised with
-    class_weights:tuple|None=None                                  # Of each class in the loss, background first
-    optimizer:str=one_of('adamw', ('adamw', 'sgd'))                # What makes the steps
-    encoder_lr:float=number(1., above=0, upper=1)                  # The encoder's share of the learning rate
-    weight_decay:float=number(1e-2, lower=0, below=1)              # How strongly weights are pulled to 0
-    momentum:float=number(.9, lower=0, below=1)                    # Of sgd
-    schedule:str=one_of('onecycle', ('onecycle', 'constant'))      # The learning rate over a run
-    warmup:float=number(.15, lower=0, below=1)                     # Share of the steps that go up, of onecycle
-    precision:str=one_of('auto', ('auto', 'bf16', 'fp16', 'fp32')) # Of the training; auto: what the hardware does well
-    split_seed:int|None=number(None, lower=0)                      # None: splits in order; a number: shuffled first
-    train:int|None=number(None, lower=1)                           # Photos to train on; None: all that are left
-    valid:float=number(.075, above=0)                              # Share, or from 1 on number, of photos to choose by
-    test:float=number(.05, above=0)                                # Share, or number, of photos for the last score
+    """Every choice of a run, and nothing that is not a choice.
+    Raises `ValueError` for one that makes no sense."""
+    model:str=one_of('resnet34_unet', MODELS) # The network
+    start:str|None=None # A run, weights or 'shipped' to go on from
+    weights:str|None=None # The encoder's start: random, 'imagenet' or a file
+    colors:str=one_of('rgb', ('rgb', 'bgr')) # What the first layer takes for red; bgr: blue
+    # What of the encoder stays; gradual: less each third
+    freeze:str=one_of('none', (*FREEZE, 'gradual'))
+    frozen_stats:str=one_of('kept', ('kept', 'updated')) # Statistics of frozen batch norms
+    stats:str=one_of('imagenet', STATS) # What photos are normalised with
+    class_weights:tuple|None=None # Of each class in the loss, background first
+    optimizer:str=one_of('adamw', ('adamw', 'sgd')) # What makes the steps
+    encoder_lr:float=number(1., above=0, upper=1) # The encoder's share of the learning rate
+    weight_decay:float=number(1e-2, lower=0, below=1) # How strongly weights are pulled to 0
+    momentum:float=number(.9, lower=0, below=1) # Of sgd
+    schedule:str=one_of('onecycle', ('onecycle', 'constant')) # The learning rate over a run
+    warmup:float=number(.15, lower=0, below=1) # Share of the steps that go up, of onecycle
+    # Of the training; auto: what the hardware does well
+    precision:str=one_of('auto', ('auto', 'bf16', 'fp16', 'fp32'))
+    split_seed:int|None=number(None, lower=0) # None: splits in order; a number: shuffled first
+    train:int|None=number(None, lower=1) # Photos to train on; None: all that are left
+    valid:float=number(.075, above=0) # Share, or from 1 on number, of photos to choose by
+    test:float=number(.05, above=0) # Share, or number, of photos for the last score
 
     def __post_init__(self):
         super().__post_init__()
         _check_loss(self)
-        if self.start and self.weights: self.refuse('weights', 'None: a start brings its own encoder')
+        if self.start and self.weights:
+            self.refuse('weights', 'None: a start brings its own encoder')
         if self.model == 'tiny_unet': _check_tiny(self)
 
 # %% ../nbs/33_train.ipynb #c0ffee17
@@ -216,16 +238,19 @@ def _check_loss(recipe):
     "Raises `ValueError` where loss, class weights and scheme do not fit together."
     scheme, weights = recipe.scheme, recipe.class_weights
     if recipe.loss in (*MISTAKES, 'bce', 'bce_with_logits') and scheme.n_outputs > 1:
-        recipe.refuse('loss', f'another for the {scheme.n_classes} classes of scheme {scheme.name!r}')
+        recipe.refuse('loss', f'another for the {scheme.n_classes} classes of scheme '
+                              f'{scheme.name!r}')
     if weights is None: return
     numbers = all(_is(float, w) and w >= 0 for w in weights) and any(weights)
     if not numbers or len(weights) != scheme.n_classes: recipe.refuse(
-        'class_weights', f'{scheme.n_classes} numbers from 0, not all 0: one for each of {", ".join(scheme.classes)}')
+        'class_weights', f'{scheme.n_classes} numbers from 0, not all 0: '
+                         f'one for each of {", ".join(scheme.classes)}')
 
 def _check_tiny(recipe):
     "Raises `ValueError` for a choice about an encoder, which the tiny network has not."
     for name, only in dict(weights=None, colors='rgb', freeze='none').items():
-        if getattr(recipe, name) != only: recipe.refuse(name, f'{only!r}: tiny_unet has no pretrained encoder')
+        if getattr(recipe, name) != only:
+            recipe.refuse(name, f'{only!r}: tiny_unet has no pretrained encoder')
 
 # %% ../nbs/33_train.ipynb #840cc4be
 DEFAULT = Recipe()
@@ -243,9 +268,11 @@ def make_optimizer(
 )->torch.optim.Optimizer:
     "The recipe's optimizer; the encoder is a group with a learning rate of its own."
     rate = lambda name: recipe.lr * (recipe.encoder_lr if name == 'encoder' else 1)
-    groups = [{'params': list(m.parameters()), 'lr': rate(name)} for name, m in model.named_children()]
+    groups = [{'params': list(m.parameters()), 'lr': rate(name)}
+              for name, m in model.named_children()]
     decay = recipe.weight_decay
-    if recipe.optimizer == 'sgd': return torch.optim.SGD(groups, momentum=recipe.momentum, weight_decay=decay)
+    if recipe.optimizer == 'sgd':
+        return torch.optim.SGD(groups, momentum=recipe.momentum, weight_decay=decay)
     return torch.optim.AdamW(groups, weight_decay=decay, fused=can_fuse(model))
 
 # %% ../nbs/33_train.ipynb #ee85f99b
@@ -254,15 +281,18 @@ def split_for(
     packed:Packed,
 )->dict[str,np.ndarray]: # Indices under 'train', 'valid', 'test'
     "Which photos are for what. Raises `ValueError` when there are too few."
-    return split(len(packed), recipe.valid, recipe.test, recipe.split_seed, recipe.train)
+    return split(len(packed), recipe.valid, recipe.test, recipe.split_seed,
+                 recipe.train)
 
 def make_splits(
     recipe:Recipe,
     packed:Packed,
 )->dict[str,FaceDataset]: # 'train' (augmented), 'valid', 'test'
-    "The three splits of the data as the recipe wants them. Raises `ValueError` for too few photos."
+    """The three splits of the data as the recipe wants them.
+    Raises `ValueError` for too few photos."""
     augment = {'train': recipe.augment}
-    return {name: FaceDataset(packed, ids.tolist(), recipe.scheme, recipe.size, augment.get(name, 'none'), recipe.seed)
+    return {name: FaceDataset(packed, ids.tolist(), recipe.scheme, recipe.size,
+                              augment.get(name, 'none'), recipe.seed)
             for name, ids in split_for(recipe, packed).items()}
 
 # %% ../nbs/33_train.ipynb #829ab6b1
@@ -273,14 +303,16 @@ def freeze_for(
 )->None:
     "Freeze what the recipe wants frozen in that epoch."
     if not isinstance(model, ResNet34UNet): return
-    policy = ('encoder', 'early', 'none')[3 * epoch // recipe.epochs] if recipe.freeze == 'gradual' else recipe.freeze
+    policy = (('encoder', 'early', 'none')[3 * epoch // recipe.epochs]
+              if recipe.freeze == 'gradual' else recipe.freeze)
     model.set_freeze(policy, recipe.frozen_stats == 'updated')
 
 def make_stats(
     recipe:Recipe,
     packed:Packed,
 )->Stats:          # Of red, green and blue, whatever the network takes for red
-    "What photos are normalised with. A network that takes blue for red meets it with the statistics of red."
+    """What photos are normalised with.
+    A network that takes blue for red meets it with the statistics of red."""
     stats = STATS[recipe.stats](packed, split_for(recipe, packed)['train'])
     return Stats(*(s[::-1] for s in stats)) if recipe.colors == 'bgr' else stats
 
@@ -288,26 +320,31 @@ def start_from(
     recipe:Recipe,   # With a `start`
     model:nn.Module, # Changed in place
 )->None:
-    "Give a network what another run learned; for other classes all but the head. Raises `ValueError` for another kind."
+    """Give a network what another run learned; for other classes all but the head.
+    Raises `ValueError` for another kind."""
     found, meta = load_model(None if recipe.start == 'shipped' else recipe.start)
     if type(found) is not type(model):
-        recipe.refuse('model', f"{meta.recipe.get('model', DEFAULT.model)!r}, which {recipe.start} is")
+        recipe.refuse('model', f"{meta.recipe.get('model', DEFAULT.model)!r}, "
+                               f"which {recipe.start} is")
     same = meta.scheme.classes == recipe.scheme.classes
-    tensors = {k: t for k, t in found.state_dict().items() if same or not k.startswith('head.')}
+    tensors = {k: t for k, t in found.state_dict().items()
+               if same or not k.startswith('head.')}
     model.load_state_dict(tensors, strict=same)
 
 def make_model(
     recipe:Recipe,
     device:torch.device|str='cpu',
-    start:bool=True, # Whether to fetch the recipe's first weights; not needed when a checkpoint follows
+    start:bool=True, # Whether to fetch its first weights; not needed before a checkpoint
 )->nn.Module:        # On the device, channels last
-    "The recipe's network, its first random weights drawn from the recipe's seed; the global generator is left alone."
+    """The recipe's network, its first random weights drawn from the recipe's seed;
+    the global generator is left alone."""
     options = {'weights': recipe.weights} if start and recipe.weights else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = MODELS[recipe.model](recipe.scheme.n_outputs, **options)
     if start and recipe.start: start_from(recipe, model)
-    elif recipe.colors == 'bgr': model.encoder.conv1.weight.data = model.encoder.conv1.weight.data.flip(1)
+    elif recipe.colors == 'bgr':
+        model.encoder.conv1.weight.data = model.encoder.conv1.weight.data.flip(1)
     freeze_for(recipe, model, 0)
     return model.to(device, memory_format=torch.channels_last)
 
@@ -317,29 +354,31 @@ def loss_of(
 )->Callable: # From logits (N,C,H,W) and masks (N,H,W) to a scalar
     "The recipe's loss."
     loss = (LOSSES | MISTAKES)[recipe.loss]
-    return partial(loss, class_weights=recipe.class_weights) if recipe.class_weights else loss
+    return (partial(loss, class_weights=recipe.class_weights) if recipe.class_weights
+            else loss)
 
 # %% ../nbs/33_train.ipynb #c0ffee26
 class Task(NamedTuple):
-    "What one kind of recipe does in its own way. The trainer does the rest, which is the same for all."
+    """What one kind of recipe does in its own way.
+    The trainer does the rest, which is the same for all."""
     splits:Callable    # (recipe, packed) -> datasets by split: 'train', 'test' and others
     stats:Callable     # (recipe, packed) -> the `Stats` that photos are normalised with
-    model:Callable     # (recipe, device, start) -> the network; without its first weights when `start` is False
+    model:Callable     # (recipe, device, start) -> the network; its first weights with `start`
     optimizer:Callable # (recipe, model) -> its optimizer
     loss:Callable      # (recipe) -> the loss of outputs and masks
     batches:Callable   # (run) -> the training batches of the epoch, from `run.step` on
-    factor:Callable    # (run, steps) -> a function from a step of this epoch to a factor on the learning rate
+    factor:Callable    # (run, steps) -> a function from a step of this epoch to a factor
     score:Callable     # (run) -> what the history says of an epoch, beside its loss
     describe:Callable  # (run) -> one line for a person about the last epoch
     finish:Callable    # (run) -> what the result says, beside what all results say
-    best:Callable=lambda row: None # (line of the history) -> what the best epoch has most of; None: keep no best
+    best:Callable=lambda row: None # (line of the history) -> what makes an epoch the best
 
 # %% ../nbs/33_train.ipynb #328001ff
 @dataclass
 class Run:
     "A run while it is going on: what it was given, what it trains, how far it is."
     task:Task
-    recipe:Any # `Settings` with at least epochs, precision and seed: a `Recipe`, or what another task takes
+    recipe:Any # `Settings` with epochs, precision and seed: a `Recipe`, or another task's
     path:Path
     packed:Packed
     splits:dict[str,FaceDataset]
@@ -355,9 +394,9 @@ class Run:
     best_score:float=-1.
     seconds:float=0.
     train_seconds:float=0.
-    losses:list=field(default_factory=lambda: [0., 0, 0]) # Of the epoch that goes on: their sum, photos, steps
+    losses:list=field(default_factory=lambda: [0., 0, 0]) # Their sum, photos, steps so far
     spent:float=0.                                        # Seconds of that epoch
-    checkpoint_minutes:float=5.                           # Between two checkpoints inside an epoch
+    checkpoint_minutes:float=5.                           # Between checkpoints inside an epoch
 
     @property
     def epoch(self)->int:
@@ -373,18 +412,22 @@ class Run:
     def meta(self)->Meta:
         "What its weights mean, and which photos they come from."
         train = self.splits['train']
-        names = {k: [self.packed.names[i] for i in s.indices] for k, s in self.splits.items()}
+        names = {k: [self.packed.names[i] for i in s.indices]
+                 for k, s in self.splits.items()}
         data = {'fingerprint': self.packed.fingerprint, 'names': names}
         return Meta(train.scheme, self.stats, train.size, self.recipe.to_dict(), data)
 
 # %% ../nbs/33_train.ipynb #76a05d6f
 RESUME = 'resume.safetensors'
-KEPT = 'precision', 'history', 'best_epoch', 'best_score', 'seconds', 'train_seconds', 'losses', 'spent'
+KEPT = ('precision', 'history', 'best_epoch', 'best_score', 'seconds', 'train_seconds',
+        'losses', 'spent')
 
 def _memory(optimizer):
-    "An optimizer's memory as tensors; its settings are left out, they come from the recipe."
+    """An optimizer's memory as tensors;
+    its settings are left out, they come from the recipe."""
     state = optimizer.state_dict()['state']
-    values = {f'optimizer.{i}.{name}': v for i, entry in state.items() for name, v in entry.items()}
+    values = {f'optimizer.{i}.{name}': v for i, entry in state.items()
+              for name, v in entry.items()}
     return {name: torch.as_tensor(v) for name, v in values.items() if v is not None}
 
 def checkpoint(run:Run)->None:
@@ -400,33 +443,43 @@ def _remember(optimizer, memory):
     params, state = [p for g in optimizer.param_groups for p in g['params']], {}
     for key, value in memory.items():
         number, _, name = key.partition('.')
-        i = int(number) if number.isdigit() else len(params)   # a number that there is not is an IndexError
+        # a number that there is not is an IndexError
+        i = int(number) if number.isdigit() else len(params)
         p = params[i]
-        state.setdefault(i, {})[name] = torch.empty_like(p).copy_(value) if value.shape == p.shape else value
-    optimizer.load_state_dict({'state': state, 'param_groups': optimizer.state_dict()['param_groups']})
+        state.setdefault(i, {})[name] = (torch.empty_like(p).copy_(value)
+                                         if value.shape == p.shape else value)
+    optimizer.load_state_dict(
+        {'state': state, 'param_groups': optimizer.state_dict()['param_groups']})
 
-def _starting(tensors, prefix): return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+def _starting(tensors, prefix):
+    return {k.removeprefix(prefix): t
+            for k, t in tensors.items() if k.startswith(prefix)}
 
 def restore(run:Run)->Run:
-    "Take `run` to where its checkpoint left it. Raises `ValueError` where that cannot be."
+    """Take `run` to where its checkpoint left it.
+    Raises `ValueError` where that cannot be."""
     path = run.path/RESUME
     tensors, text = read_tensors(path), read_text(path)
     try:
-        kept = {'losses': run.losses, 'spent': run.spent} | json.loads(text) # older checkpoints are at an epoch's end
+        # older checkpoints are at an epoch's end
+        kept = {'losses': run.losses, 'spent': run.spent} | json.loads(text)
         check_fingerprint(run.path, kept.pop('fingerprint'), run.packed.fingerprint)
         check_fit(path, _starting(tensors, 'model.'), run.model.state_dict())
         run.model.load_state_dict(_starting(tensors, 'model.'))
         _remember(run.optimizer, _starting(tensors, 'optimizer.'))
         for name in KEPT: setattr(run, name, type(getattr(run, name))(kept[name]))
-    except (json.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError, RuntimeError) as e:
-        raise ValueError(f'{path}: cannot be continued ({type(e).__name__}: {e}); delete it to begin again') from None
+    except (json.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError,
+            RuntimeError) as e:
+        raise ValueError(f'{path}: cannot be continued ({type(e).__name__}: {e}); '
+                         'delete it to begin again') from None
     _check_precision(run)
     return run
 
 def check_fingerprint(path:Path, mine:str, theirs:str)->None:
     "Raises `ValueError` unless a run is continued on the data it began with."
     if mine != theirs: raise ValueError(
-        f'{path}: this run was trained on other data (fingerprint {mine[:12]}, not {theirs[:12]}); '
+        f'{path}: this run was trained on other data (fingerprint {mine[:12]}, '
+        f'not {theirs[:12]}); '
         'choose another run folder')
 
 # %% ../nbs/33_train.ipynb #c0ffee31
@@ -434,7 +487,8 @@ def _check_precision(run):
     "Raises `ValueError` where a run cannot go on in the precision it began with."
     try: pick_precision(run.precision, run.device)
     except ValueError as e: raise ValueError(
-        f'{run.path}: this run began in {run.precision}, which device {run.device.type} does not offer ({e}); '
+        f'{run.path}: this run began in {run.precision}, which device '
+        f'{run.device.type} does not offer ({e}); '
         'go on where it began, or choose another run folder') from None
 
 # %% ../nbs/33_train.ipynb #bf52be71
@@ -443,28 +497,34 @@ def start_run(
     packed:Packed,
     path:Path,
     device:torch.device,
-    workers:int|None=0,  # Processes that load photos, beside this one; 0: none, None: one per core
+    workers:int|None=0,  # Processes beside this one that load; None: one per core
     progress:bool=True,
     task:Task|None=None, # What kind of run; None: `STANDARD`
-    checkpoint_minutes:float=5, # Between two checkpoints inside an epoch
+    checkpoint_minutes:float=5, # Between checkpoints inside an epoch
 )->Run:
     "A run at its very beginning, or where its checkpoint left it."
     task, resume = task or STANDARD, (path/RESUME).exists()
     splits, stats = task.splits(recipe, packed), task.stats(recipe, packed)
     model = task.model(recipe, device, not resume)
-    run = Run(task, recipe, path, packed, splits, stats, device, pick_precision(recipe.precision, device),
-              model, task.optimizer(recipe, model), workers, progress, checkpoint_minutes=checkpoint_minutes)
+    run = Run(task, recipe, path, packed, splits, stats, device,
+              pick_precision(recipe.precision, device),
+              model, task.optimizer(recipe, model), workers, progress,
+              checkpoint_minutes=checkpoint_minutes)
     return restore(run) if resume else run
 
 # %% ../nbs/33_train.ipynb #c5c5d4ff
 def train_batches(run:Run):
-    "What is left of this epoch's batches. A last batch of one photo is left out: BatchNorm cannot compare it."
+    """What is left of this epoch's batches.
+    A last batch of one photo is left out: BatchNorm cannot compare it."""
     data, (rank, processes) = run.splits['train'], team()
-    if run.recipe.batch_size % processes: run.recipe.refuse('batch_size', f'a multiple of the {processes} processes')
+    if run.recipe.batch_size % processes:
+        run.recipe.refuse('batch_size', f'a multiple of the {processes} processes')
     mine, size = len(data) // processes, run.recipe.batch_size // processes
     alone = mine % size == 1 and mine > size
-    return batches(data, run.recipe.batch_size, shuffle=True, epoch=run.epoch, workers=run.workers,
-                   drop_last=alone, device=run.device, first=run.step, team=(rank, processes))
+    return batches(data, run.recipe.batch_size, shuffle=True, epoch=run.epoch,
+                   workers=run.workers,
+                   drop_last=alone, device=run.device, first=run.step,
+                   team=(rank, processes))
 
 def onecycle(
     run:Run,
@@ -481,16 +541,20 @@ def score_split(
     precision:str='fp32', # Of the computation
 )->dict:
     "`loop.evaluate` of `model` on one split."
-    data = batches(run.splits[name], run.recipe.batch_size, workers=run.workers, device=run.device)
-    return evaluate(model, data, run.recipe.scheme, stats=run.stats, device=run.device, precision=precision,
+    data = batches(run.splits[name], run.recipe.batch_size, workers=run.workers,
+                   device=run.device)
+    return evaluate(model, data, run.recipe.scheme, stats=run.stats, device=run.device,
+                    precision=precision,
                     loss=loss_of(run.recipe), progress=run.progress)
 
 # %% ../nbs/33_train.ipynb #56bb430d
 def valid_scores(
     valid:dict, # `evaluate`'s report of the validation split
 )->dict:        # Flat, so that it is part of a line of a CSV file
-    "What the history says of an epoch; None for a class that is nowhere in the validation split."
-    scores = {'valid_loss': valid['loss'], 'miou': valid['miou'], 'foreground_iou': valid['foreground_iou']}
+    """What the history says of an epoch;
+    None for a class that is nowhere in the validation split."""
+    scores = {'valid_loss': valid['loss'], 'miou': valid['miou'],
+              'foreground_iou': valid['foreground_iou']}
     return scores | {f'iou_{k}': x for k, x in valid['iou'].items()}
 
 def write_history(
@@ -498,7 +562,8 @@ def write_history(
     history:list[dict], # Lines with the same keys
 )->None:
     "Write the history as CSV, every digit kept, None as an empty field."
-    with atomic(path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as f:
+    with (atomic(path) as temporary,
+          open(temporary, 'w', newline='', encoding='utf-8') as f):
         out = csv.DictWriter(f, history[0].keys())
         out.writeheader()
         out.writerows(history)
@@ -512,26 +577,32 @@ def describe(
     "One line for a person about one epoch."
     miou = 'none' if row['miou'] is None else f"{row['miou']:.4f}"
     best = '  best' if best_epoch == row['epoch'] else ''
-    return (f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  train loss {row['train_loss']:.4f}  "
+    return (f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  train loss "
+            f"{row['train_loss']:.4f}  "
             f"valid loss {row['valid_loss']:.4f}  mIoU {miou}{best}")
 
 # %% ../nbs/33_train.ipynb #e2bff9eb
 def publish(run:Run)->None:
-    "Write the history, and the weights if the last epoch is the best so far. Done again when a run is resumed."
+    """Write the history, and the weights if the last epoch is the best so far.
+    Done again when a run is resumed."""
     if team().rank: return
     write_history(run.path/'history.csv', run.history)
-    if run.best_epoch == run.epoch: save_model(run.path/'best.safetensors', run.model, run.meta)
+    if run.best_epoch == run.epoch:
+        save_model(run.path/'best.safetensors', run.model, run.meta)
 
 def _note(run, row):
     "Add a line to the history, and remember whether it is the best."
     run.history.append(row)
     score = run.task.best(row)
-    if score is not None and score > run.best_score: run.best_epoch, run.best_score = run.epoch, score
+    if score is not None and score > run.best_score:
+        run.best_epoch, run.best_score = run.epoch, score
 
 def keep_now_and_then(run:Run)->Callable: # To be called with the `LossLog` after every step
-    "Writes a checkpoint whenever `run.checkpoint_minutes` have passed since the last one."
+    """Writes a checkpoint whenever `run.checkpoint_minutes` have passed since the
+    last one."""
     began = last = time.perf_counter()
-    spent, alone = run.spent, team().size == 1   # others would have other clocks, and their own losses
+    # others would have other clocks, and their own losses
+    spent, alone = run.spent, team().size == 1
     def keep(log):
         nonlocal last
         if not alone or time.perf_counter() - last < 60 * run.checkpoint_minutes: return
@@ -546,7 +617,8 @@ def shared(model:nn.Module)->nn.Module:
     return DistributedDataParallel(model) if team().size > 1 else model
 
 def mean_of_all(run:Run, log:LossLog)->float:
-    "The mean loss of an epoch, of all processes. Batch norm's statistics become the same again: those of number 0."
+    """The mean loss of an epoch, of all processes.
+    Batch norm's statistics become the same again: those of number 0."""
     if team().size == 1: return log.mean
     sums = torch.tensor([log.total, log.photos], dtype=torch.float64, device=run.device)
     dist.all_reduce(sums)
@@ -560,7 +632,8 @@ def train_rest(run:Run)->float: # Mean loss of the whole epoch
     if team().rank: log.total, log.photos = 0., 0   # what was before counts once
     steps = run.step + len(data)
     factor = run.task.factor(run, steps)
-    train_one_epoch(shared(run.model), data, run.task.loss(run.recipe), run.optimizer, stats=run.stats,
+    train_one_epoch(shared(run.model), data, run.task.loss(run.recipe), run.optimizer,
+                    stats=run.stats,
                     device=run.device, precision=run.precision, lr_at=factor, log=log,
                     after_step=keep_now_and_then(run), progress=run.progress)
     set_lr(run.optimizer, factor(steps - 1))   # when no step was left, nobody else has
@@ -571,7 +644,8 @@ def run_epoch(run:Run)->None:
     began = time.perf_counter() - run.spent
     loss = train_rest(run)
     run.train_seconds += time.perf_counter() - began
-    row = {'epoch': run.epoch + 1, 'lr': run.optimizer.param_groups[-1]['lr'], 'train_loss': loss}
+    row = {'epoch': run.epoch + 1, 'lr': run.optimizer.param_groups[-1]['lr'],
+           'train_loss': loss}
     _note(run, row | run.task.score(run))
     run.seconds += time.perf_counter() - began
     run.losses, run.spent = [0., 0, 0], 0.
@@ -583,7 +657,8 @@ def draw_history(
     history:list[dict], # As `fit` keeps it
     scheme:Scheme,      # For the names and colours of the classes
 )->Picture:
-    "The losses on the left, the IoU of each class and their mean on the right; only of few classes with their names."
+    """The losses on the left, the IoU of each class and their mean on the right;
+    only of few classes with their names."""
     epochs = [row['epoch'] for row in history]
     curve = lambda key: [math.nan if row[key] is None else row[key] for row in history]
     fig = Picture(8, 3)
@@ -592,7 +667,8 @@ def draw_history(
     left.plot(epochs, curve('valid_loss'), color='#0072b2', label='validation')
     few = scheme.n_classes <= 8
     for name, color in zip(scheme.classes[1:], scheme.colors[1:]):
-        right.plot(epochs, curve(f'iou_{name}'), color=color, label=name if few else None)
+        right.plot(epochs, curve(f'iou_{name}'), color=color,
+                   label=name if few else None)
     right.plot(epochs, curve('miou'), color='black', label='mIoU')
     left.set(xlabel='epoch', ylabel='loss')
     right.set(xlabel='epoch', ylabel='IoU, validation', ylim=(0, 1))
@@ -603,7 +679,8 @@ def draw_history(
 def device_name(device:torch.device|str)->str:
     "A device in words, for the record."
     device = torch.device(device)
-    return f'cuda ({torch.cuda.get_device_name(device)})' if device.type == 'cuda' else device.type
+    return (f'cuda ({torch.cuda.get_device_name(device)})' if device.type == 'cuda'
+            else device.type)
 
 def versions()->dict[str,str]:
     "The versions a result depends on."
@@ -615,30 +692,39 @@ FEW = 20 # Fewer test photos than this say little
 
 def warnings_of(run:Run)->list[str]:
     "What whoever reads the score of a run should know, a sentence each."
-    n, size, packed, found = len(run.splits['test']), run.splits['train'].size, run.packed, []
-    if n < FEW: found.append(f'only {n} test photo{"s" * (n > 1)}: the scores say little')
+    n, size = len(run.splits['test']), run.splits['train'].size
+    packed, found = run.packed, []
+    if n < FEW:
+        found.append(f'only {n} test photo{"s" * (n > 1)}: the scores say little')
     if size != packed.size: found.append(
-        f'photos are packed at {packed.size} px and resized to {size} in every epoch; to pack them once at that size: '
+        f'photos are packed at {packed.size} px and resized to {size} in every epoch; '
+        'to pack them once at that size: '
         f'facemask-seg convert {packed.path} {packed.path}-{size} --size {size}')
     return found
 
 # %% ../nbs/33_train.ipynb #8bbbefd0
 def finish(run:Run)->dict:
-    "Let the task score the network, write the result, and remove what only resuming needed."
+    """Let the task score the network, write the result,
+    and remove what only resuming needed."""
     if team().rank: return {}
-    more, sizes = run.task.finish(run), {name: len(data) for name, data in run.splits.items()}
+    more = run.task.finish(run)
+    sizes = {name: len(data) for name, data in run.splits.items()}
     speed = run.epoch * sizes['train'] / run.train_seconds
-    data = {'fingerprint': run.packed.fingerprint, 'n': len(run.packed), 'size': run.packed.size, 'split': sizes}
-    result = {'recipe': run.recipe.to_dict(), 'seed': run.recipe.seed, 'device': device_name(run.device),
+    data = {'fingerprint': run.packed.fingerprint, 'n': len(run.packed),
+            'size': run.packed.size, 'split': sizes}
+    result = {'recipe': run.recipe.to_dict(), 'seed': run.recipe.seed,
+              'device': device_name(run.device),
               'precision': run.precision, 'versions': versions(),
               'seconds': round(run.seconds, 1), 'photos_per_second': round(speed, 1),
-              'data': data, 'warnings': warnings_of(run)} | more | {'history': run.history}
+              'data': data,
+              'warnings': warnings_of(run)} | more | {'history': run.history}
     write_json(run.path/'result.json', result)
     (run.path/RESUME).unlink(missing_ok=True)
     return result
 
 # %% ../nbs/33_train.ipynb #59585654
-def _score_epoch(run): return valid_scores(score_split(run, 'valid', run.model, run.precision))
+def _score_epoch(run):
+    return valid_scores(score_split(run, 'valid', run.model, run.precision))
 
 def _epoch_batches(run):
     "The recipe's freezing for this epoch, then its batches."
@@ -650,13 +736,16 @@ def _finish_standard(run):
     model, _ = load_model(run.path/'best.safetensors', run.recipe.scheme, run.device)
     valid, test = (score_split(run, name, model) for name in ('valid', 'test'))
     curve = draw_history(run.history, run.recipe.scheme)
-    with atomic(run.path/'curve.png') as temporary: curve.savefig(temporary, format='png')
+    with atomic(run.path/'curve.png') as temporary:
+        curve.savefig(temporary, format='png')
     valid.pop('by_photo')
     top = {k: test[k] for k in ('miou', 'iou', 'f1', 'foreground_iou', 'n')}
     return {'best_epoch': run.best_epoch, 'valid': valid, 'test': test} | top
 
-STANDARD = Task(make_splits, make_stats, make_model, make_optimizer, loss_of, _epoch_batches, onecycle, _score_epoch,
-                lambda run: describe(run.history[-1], run.recipe.epochs, run.best_epoch), _finish_standard,
+STANDARD = Task(make_splits, make_stats, make_model, make_optimizer, loss_of,
+                _epoch_batches, onecycle, _score_epoch,
+                lambda run: describe(run.history[-1], run.recipe.epochs,
+                                     run.best_epoch), _finish_standard,
                 lambda row: row['miou'] or 0.)
 
 # %% ../nbs/33_train.ipynb #7e2fb4e2
@@ -665,92 +754,113 @@ def open_run(
     recipe:Settings, # The run that is wanted
     fingerprint:str, # Of the data that are wanted
 )->dict|None:        # The result if this run is finished
-    "See whether a folder is new, or has this run. Raises `ValueError` or `FileExistsError` if not."
+    """See whether a folder is new, or has this run.
+    Raises `ValueError` or `FileExistsError` if not."""
     _check_folder(path)
     result, resume = path/'result.json', path/RESUME
     if not (result.exists() or resume.exists()): return None
     different = type(recipe).read(path/'recipe.json').differences(recipe)
-    if different: raise ValueError(f'{path}: holds a run with another recipe: ' + '; '.join(
-        f'{k} is {a!r} there, {b!r} here' for k, (a, b) in different.items()))
+    if different:
+        raise ValueError(f'{path}: holds a run with another recipe: ' + '; '.join(
+            f'{k} is {a!r} there, {b!r} here' for k, (a, b) in different.items()))
     if not result.exists(): return None
     done = read_json(result)
-    if 'data' not in done: raise ValueError(f'{result}: is not the result of a run; choose another run folder')
+    if 'data' not in done:
+        raise ValueError(
+            f'{result}: is not the result of a run; choose another run folder')
     check_fingerprint(path, done['data']['fingerprint'], fingerprint)
-    resume.unlink(missing_ok=True)   # of a run that was killed when it had only this left to do
+    # of a run that was killed when it had only this left to do
+    resume.unlink(missing_ok=True)
     return done
 
 def _check_folder(path):
-    "Raises `FileExistsError` for something else, `ValueError` for what an older version left unfinished."
-    if path.is_file(): raise FileExistsError(f'{path}: is a file; choose another run folder')
-    names = {p.name for p in path.iterdir() if not p.name.startswith('.')} if path.exists() else set()
+    """Raises `FileExistsError` for something else,
+    `ValueError` for what an older version left unfinished."""
+    if path.is_file():
+        raise FileExistsError(f'{path}: is a file; choose another run folder')
+    names = ({p.name for p in path.iterdir() if not p.name.startswith('.')}
+             if path.exists() else set())
     if names and 'recipe.json' not in names:
-        raise FileExistsError(f'{path}: is there and is not a run; choose another run folder')
+        raise FileExistsError(
+            f'{path}: is there and is not a run; choose another run folder')
     if 'resume.pt' in names and not names & {RESUME, 'result.json'}: raise ValueError(
-        f'{path/"resume.pt"}: left by an earlier version as a pickle, which can run any code and is not opened; '
+        f'{path/"resume.pt"}: left by an earlier version as a pickle, '
+        'which can run any code and is not opened; '
         'delete it to begin again')
 
 # %% ../nbs/33_train.ipynb #4db3d9a5
 @contextmanager
 def explain_stop(run:Run)->Iterator[None]:
-    "Adds to a Ctrl-C, and to a loss that is not finite, where it happened and what is safe on disk."
+    """Adds to a Ctrl-C, and to a loss that is not finite,
+    where it happened and what is safe on disk."""
     recipe, epoch = run.recipe, run.epoch
-    where = f'epoch {epoch + 1} of {recipe.epochs}' if epoch < recipe.epochs else 'the last evaluation'
+    where = (f'epoch {epoch + 1} of {recipe.epochs}' if epoch < recipe.epochs
+             else 'the last evaluation')
     rate = f' (it was {recipe.lr:g})' if hasattr(recipe, 'lr') else ''
     try: yield
     except KeyboardInterrupt: raise KeyboardInterrupt(
         f'stopped in {where}; {_safe(run, epoch)}. '
-        'Start again with the same recipe, data and run folder to go on from there.') from None
+        'Start again with the same recipe, data and run folder to go on from '
+        'there.') from None
     except FloatingPointError as e: raise FloatingPointError(
         f'{where}: {e}; {_safe(run, epoch)}. '
         f'Try a lower lr{rate} or precision fp32 (it was {run.precision}).') from None
     except (IndexError, RuntimeError):
-        run.packed.verify()   # masks that were damaged after packing do that, and should be called by their name
+        # masks damaged after packing do that, and should be called by their name
+        run.packed.verify()
         raise
 
 def _safe(run, epoch):
     "In words, what of a run is on disk while the epoch after `epoch` goes on."
     if not epoch and not run.step: return 'no epoch was finished'
     done = ['epoch 1' if epoch == 1 else f'epochs 1 to {epoch}'] if epoch else []
-    part = [f'{run.step} step{"s" * (run.step > 1)} of epoch {epoch + 1}'] if run.step else []
+    part = ([f'{run.step} step{"s" * (run.step > 1)} of epoch {epoch + 1}'] if run.step
+            else [])
     verb = 'is' if epoch + run.step == 1 else 'are'
     return f'{" and ".join(done + part)} {verb} safe in {run.path}'
 
 # %% ../nbs/33_train.ipynb #11be3519
 def announce(run:Run)->str:
     "What is going to happen, in a line or more for a person."
-    n, size = {name: len(data) for name, data in run.splits.items()}, run.splits['train'].size
+    n = {name: len(data) for name, data in run.splits.items()}
+    size = run.splits['train'].size
     names = {'train': 'training', 'valid': 'validation', 'test': 'testing'}
-    photos = ', '.join(f'{k} {"photos " * (name == "train")}for {names[name]}' for name, k in n.items())
+    photos = ', '.join(f'{k} {"photos " * (name == "train")}for {names[name]}'
+                       for name, k in n.items())
     going_on = f'; going on after epoch {run.epoch}' if run.epoch else ''
     if run.step: going_on = f'; going on after step {run.step} of epoch {run.epoch + 1}'
-    return '\n'.join([f'{photos}; {size} px, {run.device.type}, {run.precision}{going_on}', *warnings_of(run)])
+    return '\n'.join([f'{photos}; {size} px, {run.device.type}, '
+                      f'{run.precision}{going_on}', *warnings_of(run)])
 
 # %% ../nbs/33_train.ipynb #835e3a6a
 def train_task(
     task:Task,                      # What kind of run
     recipe:Settings,                # What to do
     data:str|Path,                  # A packed folder
-    run_dir:str|Path,               # A new folder, or one with a run of the same recipe, to be continued or read
+    run_dir:str|Path,               # New, or a run of this recipe, to be continued or read
     device:torch.device|str='auto', # Where to compute
-    workers:int|None=0,             # Processes that load photos, beside this one; 0: none, None: one per core
+    workers:int|None=0,             # Processes beside this one that load; None: one per core
     progress:bool=True,             # Progress bars, and a line per epoch
-    checkpoint_minutes:float=5,     # Between two checkpoints inside an epoch; 0: after every step
-    compiled:bool=False,            # Whether `torch.compile` makes one program of the network: faster steps on a GPU
+    checkpoint_minutes:float=5,     # Between checkpoints inside an epoch; 0: after every step
+    compiled:bool=False,            # `torch.compile` the network: faster steps on a GPU
 )->dict:                            # The result, also in run_dir/result.json
     "The trainer: begin or continue a run, and finish it. Raises what `fit` does."
     packed, path = Packed(data), Path(run_dir)
     done = open_run(path, recipe, packed.fingerprint)
     if done is not None: return done
     with lock(path) if not team().rank else nullcontext():
-        done = open_run(path, recipe, packed.fingerprint)   # another process may have been faster
+        # another process may have been faster
+        done = open_run(path, recipe, packed.fingerprint)
         if done is not None: return done
         if not team().rank: tidy(path, recipe)
-        run = start_run(recipe, packed, path, pick_device(str(device)), workers, progress, task, checkpoint_minutes)
+        run = start_run(recipe, packed, path, pick_device(str(device)), workers,
+                        progress, task, checkpoint_minutes)
         if compiled: run.model.compile()
         return _train(run)
 
 def tidy(path:Path, recipe:Settings)->None:
-    "Remove what killed processes left in a run folder that is ours, and write the recipe."
+    """Remove what killed processes left in a run folder that is ours,
+    and write the recipe."""
     sweep(path)
     write_json(path/'recipe.json', recipe.to_dict())
 
@@ -759,7 +869,8 @@ def _train(run):
     task, recipe = run.task, run.recipe
     say = partial(print, flush=True) if run.progress else lambda text: None
     say(announce(run))
-    if run.epoch and not run.step: publish(run)   # later in an epoch it was done, and the weights are others now
+    # later in an epoch it was done, and the weights are others now
+    if run.epoch and not run.step: publish(run)
     while run.epoch < recipe.epochs:
         with explain_stop(run): run_epoch(run)
         say(task.describe(run))
@@ -769,18 +880,20 @@ def _train(run):
 def fit(
     recipe:Recipe,                  # What to do
     data:str|Path,                  # A packed folder
-    run_dir:str|Path,               # A new folder, or one with a run of the same recipe, to be continued or read
+    run_dir:str|Path,               # New, or a run of this recipe, to be continued or read
     device:torch.device|str='auto', # Where to compute
-    workers:int|None=0,             # Processes that load photos, beside this one; 0: none, None: one per core
+    workers:int|None=0,             # Processes beside this one that load; None: one per core
     progress:bool=True,             # Progress bars, and a line per epoch
-    checkpoint_minutes:float=5,     # Between two checkpoints inside an epoch; 0: after every step
-    compiled:bool=False,            # Whether `torch.compile` makes one program of the network: faster steps on a GPU
+    checkpoint_minutes:float=5,     # Between checkpoints inside an epoch; 0: after every step
+    compiled:bool=False,            # `torch.compile` the network: faster steps on a GPU
 )->dict:                            # The result, also in run_dir/result.json
     """Train, validate every epoch, evaluate the best weights.
 
-    Raises `FloatingPointError` for a loss that is not finite, `ValueError` or `FileExistsError` for another run's
-    folder, and `files.FolderBusy` while another process trains there."""
-    return train_task(STANDARD, recipe, data, run_dir, device, workers, progress, checkpoint_minutes, compiled)
+    Raises `FloatingPointError` for a loss that is not finite, `ValueError` or
+    `FileExistsError` for another run's folder, and `files.FolderBusy` while another
+    process trains there."""
+    return train_task(STANDARD, recipe, data, run_dir, device, workers, progress,
+                      checkpoint_minutes, compiled)
 
 # %% ../nbs/33_train.ipynb #c0ffee52
 def check_unseen(
@@ -788,12 +901,15 @@ def check_unseen(
     names:Sequence[str], # Of the photos
     split:str='test',    # What they are to be called
 )->None:
-    "Raises `ValueError` when photos that are about to be scored as `split` were used to make these weights."
+    """Raises `ValueError` when photos that are about to be scored as `split` were used
+    to make these weights."""
     earlier = {'test': ('train', 'valid'), 'valid': ('train',)}.get(split, ())
     by_split = meta.data.get('names', {})
     used = {name for k in earlier for name in by_split.get(k, ())}
     found = [name for name in names if name in used]
     if found: raise ValueError(
-        f'{len(found)} of {len(names)} {split} photos were used to train these weights (the first: {found[0]}), '
-        'so their score would be too good. Score the packed folder that the weights were trained on, or, '
+        f'{len(found)} of {len(names)} {split} photos were used to train these weights '
+        f'(the first: {found[0]}), '
+        'so their score would be too good. Score the packed folder that the weights '
+        'were trained on, or, '
         'if these are other photos that have the same names, score all of them')

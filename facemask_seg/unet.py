@@ -21,7 +21,8 @@ from .resnet import ResNet34
 
 # %% ../nbs/22_unet.ipynb #3710765b
 class DecoderBlock(nn.Module):
-    "Double the size, put the encoder's map of that size beside it, mix with two convolutions."
+    """Double the size, put the encoder's map of that size beside it,
+    mix with two convolutions."""
     def __init__(self,
         c_below:int, # Channels of the coarser map
         c_skip:int,  # Channels of the encoder's map of double size; 0: there is none
@@ -29,7 +30,8 @@ class DecoderBlock(nn.Module):
     ):
         super().__init__()
         self.c_below = c_below
-        self.conv1, self.conv2 = conv_bn_relu(c_below + c_skip, c_out), conv_bn_relu(c_out, c_out)
+        self.conv1, self.conv2 = (conv_bn_relu(c_below + c_skip, c_out),
+                                  conv_bn_relu(c_out, c_out))
 
     def forward(self,
         x:Tensor,              # (N,c_below,H,W)
@@ -44,21 +46,24 @@ class DecoderBlock(nn.Module):
 class Decoder(nn.Module):
     "Decoder blocks from the coarsest map up to the photo's size."
     def __init__(self,
-        encoder_channels:tuple[int, ...]=ResNet34.channels,      # Of the encoder's maps, finest first
-        decoder_channels:tuple[int, ...]=(256, 128, 64, 32, 16), # Of the blocks, coarsest first; each doubles the size
+        encoder_channels:tuple[int, ...]=ResNet34.channels, # Of its maps, finest first
+        decoder_channels:tuple[int, ...]=(256, 128, 64, 32, 16), # Of the blocks, coarsest first
     ):
         super().__init__()
         deepest, *skips = reversed(encoder_channels)
         alone = len(decoder_channels) - len(skips)
         if alone < 0: raise ValueError(
-            f'{len(encoder_channels)} maps need at least {len(skips)} decoder_channels, got {decoder_channels}')
+            f'{len(encoder_channels)} maps need at least {len(skips)} '
+            f'decoder_channels, got {decoder_channels}')
         below = (deepest, *decoder_channels[:-1])
-        self.blocks = nn.ModuleList(DecoderBlock(*c) for c in zip(below, skips + [0] * alone, decoder_channels))
+        self.blocks = nn.ModuleList(
+            DecoderBlock(*c) for c in zip(below, skips + [0] * alone, decoder_channels))
 
     def forward(self,
-        features:list[Tensor], # The encoder's maps, finest first, each half the size of the one before
+        features:list[Tensor], # The encoder's maps, finest first, each half as large
     )->Tensor:                 # (N,decoder_channels[-1],H,W)
-        "Climb from the coarsest map, one skip connection at a time; blocks beyond the finest map have none."
+        """Climb from the coarsest map, one skip connection at a time;
+        blocks beyond the finest map have none."""
         x, *skips = reversed(features)
         for block, skip in zip_longest(self.blocks, skips): x = block(x, skip)
         return x
@@ -67,7 +72,7 @@ class Decoder(nn.Module):
 def pad_to_multiple(
     x:Tensor,        # (N,C,H,W)
     multiple:int=32, # Of which height and width must be multiples
-)->Tensor:           # (N,C,H',W'), the smallest multiples that hold H and W; x in the top left corner
+)->Tensor:           # (N,C,H',W'), the smallest multiples; x in the top left corner
     "Extend right and bottom by repeating the last column and row."
     height, width = x.shape[-2:]
     right, bottom = -width % multiple, -height % multiple
@@ -75,16 +80,19 @@ def pad_to_multiple(
 
 # %% ../nbs/22_unet.ipynb #56e5aeac
 class UNet(nn.Module):
-    "A UNet (Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597) on a ResNet34, for photos of any size."
+    """A UNet (Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597) on a
+    ResNet34, for photos of any size."""
     def __init__(self,
         n_classes:int=4,            # Output channels; give `scheme.n_outputs`
-        weights:str|Path|None=None, # The encoder's start: None (random), 'imagenet', or a local file
-        decoder_channels:tuple[int, ...]=(256, 128, 64, 32, 16), # Of the five decoder blocks, coarsest first
+        weights:str|Path|None=None, # The encoder's: None (random), 'imagenet' or a file
+        decoder_channels:tuple[int, ...]=(256, 128, 64, 32, 16), # Of the blocks, coarsest first
     ):
         super().__init__()
-        if n_classes < 1: raise ValueError(f'n_classes must be at least 1, got {n_classes}')
+        if n_classes < 1:
+            raise ValueError(f'n_classes must be at least 1, got {n_classes}')
         if len(decoder_channels) != 5:
-            raise ValueError(f'from stride 32 to 1 takes 5 decoder_channels, got {decoder_channels}')
+            raise ValueError(
+                f'from stride 32 to 1 takes 5 decoder_channels, got {decoder_channels}')
         self.encoder = ResNet34(weights, n_classes=0)
         self.decoder = Decoder(self.encoder.channels, decoder_channels)
         self.head = nn.Conv2d(decoder_channels[-1], n_classes, 3, padding=1)
@@ -95,11 +103,13 @@ class UNet(nn.Module):
     def forward(self,
         x:Tensor, # (N,3,H,W) float, normalised photos of any size
     )->Tensor:    # (N,n_classes,H,W) logits
-        "Pad to a multiple of 32, encode, decode, crop. Raises `ValueError` for anything but float (N,3,H,W)."
+        """Pad to a multiple of 32, encode, decode, crop.
+        Raises `ValueError` for anything but float (N,3,H,W)."""
         if x.ndim != 4 or x.shape[1] != 3 or 0 in x.shape:
             raise ValueError(f'expected photos (N,3,H,W), got {tuple(x.shape)}')
         if not x.is_floating_point():
-            raise ValueError(f'expected normalised float photos, got {x.dtype}: see images.normalize')
+            raise ValueError(f'expected normalised float photos, got {x.dtype}: '
+                             'see images.normalize')
         height, width = x.shape[-2:]
         maps = self.encoder.features(pad_to_multiple(x))
         return self.head(self.decoder(maps))[..., :height, :width]
@@ -108,8 +118,10 @@ class UNet(nn.Module):
         "The network cut into named parts, each parameter in exactly one."
         e = self.encoder
         parts:dict[str, tuple[nn.Module, ...]] = {'stem': (e.conv1, e.bn1)}
-        for name in ('layer1', 'layer2', 'layer3', 'layer4'): parts[name] = (getattr(e, name),)
-        for i, block in enumerate(self.decoder.blocks, 1): parts[f'decoder{i}'] = (block,)
+        for name in ('layer1', 'layer2', 'layer3', 'layer4'):
+            parts[name] = (getattr(e, name),)
+        for i, block in enumerate(self.decoder.blocks, 1):
+            parts[f'decoder{i}'] = (block,)
         parts['head'] = (self.head,)
         return parts
 
@@ -125,10 +137,12 @@ def complexity(
     model:UNet,   # Not changed
     size:int=256, # Side of the photo in pixels
 )->list[Cost]:    # One row per part, from photo to logits, and 'total'
-    "Parameters and multiply-adds by part. Shapes are walked on torch's meta device: nothing is computed."
+    """Parameters and multiply-adds by part.
+    Shapes are walked on torch's meta device: nothing is computed."""
     ghost, work = deepcopy(model).to('meta').eval(), {}
     def note(conv, inputs, output):
-        places = inputs[0] if isinstance(conv, nn.ConvTranspose2d) else output # where its weights are used
+        # where its weights are used
+        places = inputs[0] if isinstance(conv, nn.ConvTranspose2d) else output
         work[conv] = conv.weight.numel() * places.shape[-2] * places.shape[-1]
     for m in ghost.modules():
         if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)): m.register_forward_hook(note)
@@ -138,7 +152,8 @@ def complexity(
         part = nn.ModuleList(modules)
         parameters = sum(p.numel() for p in part.parameters())
         rows.append(Cost(name, parameters, sum(work.get(m, 0) for m in part.modules())))
-    return rows + [Cost('total', sum(r.parameters for r in rows), sum(r.multiply_adds for r in rows))]
+    return rows + [Cost('total', sum(r.parameters for r in rows),
+                        sum(r.multiply_adds for r in rows))]
 
 # %% ../nbs/22_unet.ipynb #57321c18
 FREEZE = { # What each policy does not train
@@ -150,21 +165,23 @@ FREEZE = { # What each policy does not train
 class ResNet34UNet(UNet):
     "The model of this course: a `UNet` of which parts can be frozen."
     def __init__(self,
-        n_classes:int=4,            # Output channels; give `scheme.n_outputs`
-        weights:str|Path|None=None, # The encoder's start: None (random), 'imagenet', or a local file
-        freeze:str='none',          # What is not trained: 'none', 'encoder' or 'early' (stem, layer1, layer2)
-        decoder_channels:tuple[int, ...]=(256, 128, 64, 32, 16), # Of the five decoder blocks, coarsest first
+        n_classes:int=4, # Output channels; give `scheme.n_outputs`
+        weights:str|Path|None=None, # The encoder's: None (random), 'imagenet' or a file
+        freeze:str='none', # What is not trained: 'none', 'encoder', 'early' (to layer2)
+        decoder_channels:tuple[int, ...]=(256, 128, 64, 32, 16), # Of the blocks, coarsest first
     ):
         super().__init__(n_classes, weights, decoder_channels)
         self.set_freeze(freeze)
 
     def set_freeze(self,
         policy:str,              # 'none', 'encoder' or 'early'
-        update_stats:bool=False, # Let batch norms in frozen parts go on adapting their statistics to the photos
+        update_stats:bool=False, # Let frozen batch norms adapt their statistics
     )->None:
-        "Freeze these parts and train all others, from now on. Raises `ValueError` for an unknown policy."
+        """Freeze these parts and train all others, from now on.
+        Raises `ValueError` for an unknown policy."""
         if policy not in FREEZE:
-            raise ValueError(f'unknown freeze policy {policy!r}: choose from {", ".join(FREEZE)}')
+            raise ValueError(
+                f'unknown freeze policy {policy!r}: choose from {", ".join(FREEZE)}')
         self.freeze, self.update_stats = policy, update_stats
         for name, modules in self.parts().items():
             for m in modules: m.requires_grad_(name not in FREEZE[policy])
@@ -173,7 +190,8 @@ class ResNet34UNet(UNet):
     def train(self,
         mode:bool=True, # False: evaluation
     )->'ResNet34UNet':
-        "As in any module, but frozen parts stay in evaluation mode, unless `update_stats`."
+        """As in any module, but frozen parts stay in evaluation mode,
+        unless `update_stats`."""
         super().train(mode)
         parts = self.parts()
         for name in FREEZE[self.freeze]:
@@ -188,9 +206,11 @@ class TinyUNet(nn.Module):
     ):
         super().__init__()
         self.down = nn.ModuleList([
-            conv_bn_relu(3, 16), conv_bn_relu(16, 24, 2), conv_bn_relu(24, 32, 2), conv_bn_relu(32, 48, 2)])
-        self.up = nn.ModuleList([
-            conv_bn_relu(24 + 16, 16), conv_bn_relu(32 + 24, 24), conv_bn_relu(48 + 32, 32)]) # finest first
+            conv_bn_relu(3, 16), conv_bn_relu(16, 24, 2), conv_bn_relu(24, 32, 2),
+            conv_bn_relu(32, 48, 2)])
+        self.up = nn.ModuleList([ # finest first
+            conv_bn_relu(24 + 16, 16), conv_bn_relu(32 + 24, 24),
+            conv_bn_relu(48 + 32, 32)])
         self.head = nn.Conv2d(16, n_classes, 1)
 
     def forward(self,
@@ -210,7 +230,8 @@ class TinyUNet(nn.Module):
         return self.head(x)[..., :height, :width]
 
 # %% ../nbs/22_unet.ipynb #fd32e2aa
-MODELS = {'resnet34_unet': ResNet34UNet, 'tiny_unet': TinyUNet} # `MODELS[name](n_classes)` makes one
+# `MODELS[name](n_classes)` makes one
+MODELS = {'resnet34_unet': ResNet34UNet, 'tiny_unet': TinyUNet}
 
 # %% ../nbs/22_unet.ipynb #fold-02
 def fold_batch_norm(
@@ -223,23 +244,27 @@ def fold_batch_norm(
     scale = gamma / (var + bn.eps).sqrt()
     start = -mean if conv.bias is None else conv.bias.detach().double() - mean
     folded = deepcopy(conv)
-    folded.weight = nn.Parameter((weight * scale[:, None, None, None]).to(conv.weight.dtype))
+    folded.weight = nn.Parameter(
+        (weight * scale[:, None, None, None]).to(conv.weight.dtype))
     folded.bias = nn.Parameter((start * scale + beta).to(conv.weight.dtype))
     return folded
 
 # %% ../nbs/22_unet.ipynb #fold-07
-SPREAD = (0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0) # Which of the three weights reach each of four fine pixels
+# Which of the three weights reach each of four fine pixels
+SPREAD = (0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0)
 
 def fold_upsampling(
-    weight:Tensor, # (c_out,c_in,3,3), of a convolution with padding 1 behind a doubling by repetition
-)->Tensor:         # (c_in,c_out,4,4), of the transposed convolution with stride 2 and padding 1 that does both
-    "The kernel that spreads a coarse pixel as repeating it and a 3x3 convolution would. Exact, but for rounding."
+    weight:Tensor, # (c_out,c_in,3,3), of a convolution behind a doubling by repetition
+)->Tensor:         # (c_in,c_out,4,4), of the transposed convolution that does both
+    """The kernel that spreads a coarse pixel as repeating it
+    and a 3x3 convolution would. Exact, but for rounding."""
     spread = torch.tensor(SPREAD, dtype=weight.dtype, device=weight.device)
     return torch.einsum('ap,oipq,bq->ioab', spread, weight, spread)
 
 # %% ../nbs/22_unet.ipynb #fold-11
 class FoldedBlock(nn.Module):
-    "The same function as a `DecoderBlock` without batch norms: what comes from below is spread, not repeated."
+    """The same function as a `DecoderBlock` without batch norms:
+    what comes from below is spread, not repeated."""
     def __init__(self,
         block:DecoderBlock, # Batch norms folded; not changed
     ):
@@ -248,9 +273,12 @@ class FoldedBlock(nn.Module):
         assert isinstance(conv, nn.Conv2d)   # what type checkers cannot know
         c_skip, c_out = conv.in_channels - below, conv.out_channels
         self.up = nn.ConvTranspose2d(below, c_out, 4, stride=2, padding=1)
-        self.up.weight, self.up.bias = nn.Parameter(fold_upsampling(conv.weight[:, :below])), conv.bias
-        self.beside = nn.Conv2d(c_skip, c_out, 3, padding=1, bias=False) if c_skip else None
-        if self.beside: self.beside.weight = nn.Parameter(conv.weight[:, below:].clone())
+        self.up.weight = nn.Parameter(fold_upsampling(conv.weight[:, :below]))
+        self.up.bias = conv.bias
+        self.beside = (nn.Conv2d(c_skip, c_out, 3, padding=1, bias=False) if c_skip
+                       else None)
+        if self.beside:
+            self.beside.weight = nn.Parameter(conv.weight[:, below:].clone())
         self.conv2 = block.conv2
 
     def forward(self,
@@ -266,7 +294,8 @@ class FoldedBlock(nn.Module):
 def fold(
     model:nn.Module, # Not changed
 )->nn.Module:        # For prediction only: nothing of it can be trained
-    "The same function in less time: batch norms inside their convolutions, decoder blocks as `FoldedBlock`."
+    """The same function in less time:
+    batch norms inside their convolutions, decoder blocks as `FoldedBlock`."""
     model = deepcopy(model).eval()
     for module in list(model.modules()):
         children = list(module.named_children())
@@ -275,5 +304,6 @@ def fold(
                 setattr(module, name, fold_batch_norm(conv, bn))
                 setattr(module, after, nn.Identity())
     for decoder in [m for m in model.modules() if isinstance(m, Decoder)]:
-        decoder.blocks = nn.ModuleList(FoldedBlock(b) if isinstance(b, DecoderBlock) else b for b in decoder.blocks)
+        decoder.blocks = nn.ModuleList(FoldedBlock(b) if isinstance(b, DecoderBlock)
+                                       else b for b in decoder.blocks)
     return model.requires_grad_(False)

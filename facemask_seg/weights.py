@@ -31,47 +31,57 @@ FORMAT = 1 # of the metadata; a reader that does not know a format refuses it
 class Meta:
     "What the numbers in a weights file mean."
     scheme:Scheme # The class of each output
-    stats:Stats   # What photos were normalised with
-    size:int      # Side of the square photos it was trained on, pixels
-    recipe:dict   # How it was made, as JSON keeps it
+    stats:Stats # What photos were normalised with
+    size:int # Side of the square photos it was trained on, pixels
+    recipe:dict # How it was made, as JSON keeps it
     data:dict=field(default_factory=dict) # What it was trained on: 'fingerprint', and 'names' of the photos by split
     card:dict=field(default_factory=dict) # Of a model that is given away: 'licence', 'metrics', what its maker says
 
     def to_json(self)->str:
         "One line of JSON."
         card = {'card': self.card} if self.card else {}
-        return json.dumps(dict(format=FORMAT, scheme=self.scheme.to_dict(), stats=self.stats._asdict(),
-                               size=self.size, recipe=self.recipe, data=self.data) | card)
+        return json.dumps(dict(format=FORMAT, scheme=self.scheme.to_dict(),
+                               stats=self.stats._asdict(),
+                               size=self.size, recipe=self.recipe,
+                               data=self.data) | card)
 
     @classmethod
     def from_json(cls,
         text:str, # From `to_json`
     )->'Meta':
-        "The inverse of `to_json`. Raises `ValueError` for a format that this version does not know."
+        """The inverse of `to_json`.
+        Raises `ValueError` for a format that this version does not know."""
         d = json.loads(text)
         if d['format'] != FORMAT:
-            raise ValueError(f"weights of format {d['format']}, this version reads {FORMAT}; update facemask_seg")
+            raise ValueError(f"weights of format {d['format']}, "
+                             f"this version reads {FORMAT}; update facemask_seg")
         stats = Stats(**{k: tuple(v) for k, v in d['stats'].items()})
         _check_numbers(stats, d['size'])
-        return cls(Scheme.from_dict(d['scheme']), stats, d['size'], d['recipe'], d.get('data', {}), d.get('card', {}))
+        return cls(Scheme.from_dict(d['scheme']), stats, d['size'], d['recipe'],
+                   d.get('data', {}), d.get('card', {}))
 
 def _check_numbers(stats, size):
     "Refuse a size and statistics that no photo can be prepared with."
     check_size(size)
-    if not all(len(s) == 3 and all(math.isfinite(x) for x in s) for s in stats) or min(stats.std) <= 0:
-        raise ValueError(f'its statistics are not three means and three spreads above 0: {stats}')
+    if (not all(len(s) == 3 and all(math.isfinite(x) for x in s) for s in stats)
+        or min(stats.std) <= 0):
+        raise ValueError(
+            f'its statistics are not three means and three spreads above 0: {stats}')
 
 # %% ../nbs/32_weights.ipynb #c1e801ed
 def save_tensors(
-    path:str|Path,                      # Where to write; must end in .safetensors; replaces what is there
+    path:str|Path, # Where to write; must end in .safetensors; replaces what is there
     tensors:Mapping[str, torch.Tensor], # On any device, in any layout
-    text:str,                           # What they mean
+    text:str, # What they mean
 )->None:
-    "Write tensors and a text to one file, whole or not at all. Raises `ValueError` for another file ending."
+    """Write tensors and a text to one file, whole or not at all.
+    Raises `ValueError` for another file ending."""
     path = Path(path)
-    if path.suffix != '.safetensors': raise ValueError(f'{path}: a weights file must end in .safetensors')
+    if path.suffix != '.safetensors':
+        raise ValueError(f'{path}: a weights file must end in .safetensors')
     plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    with atomic(path) as temporary: save_file(plain, temporary, metadata={'facemask_seg': text})
+    with atomic(path) as temporary:
+        save_file(plain, temporary, metadata={'facemask_seg': text})
 
 def save_model(
     path:str|Path,   # Where to write; must end in .safetensors; replaces what is there
@@ -79,7 +89,8 @@ def save_model(
     meta:Meta,       # What it means
     bits:int=32,     # Of a weight: 32, exact, or 8, a quarter of the size (below)
 )->None:
-    "Write a model and its meaning to one file, whole or not at all. Raises `ValueError` for another file ending."
+    """Write a model and its meaning to one file, whole or not at all.
+    Raises `ValueError` for another file ending."""
     if bits not in (8, 32): raise ValueError(f'bits must be 8 or 32, not {bits}')
     tensors = model.state_dict()
     save_tensors(path, to_8_bits(tensors) if bits == 8 else tensors, meta.to_json())
@@ -87,8 +98,9 @@ def save_model(
 # %% ../nbs/32_weights.ipynb #eight-03
 def to_8_bits(
     tensors:Mapping[str, torch.Tensor], # A network's numbers
-)->dict[str, torch.Tensor]:             # Weights as int8, each beside NAME.scale, a number per output channel
-    "Weights as multiples of a scale, max|w|/127 of their output channel. What has one dimension stays as it is."
+)->dict[str, torch.Tensor]: # Weights as int8, each beside NAME.scale, a number per output channel
+    """Weights as multiples of a scale, max|w|/127 of their output channel.
+    What has one dimension stays as it is."""
     small = {}
     for name, w in tensors.items():
         if w.ndim < 2: small[name] = w
@@ -96,7 +108,8 @@ def to_8_bits(
     return small
 
 def _rounded(w):
-    "Whole numbers of 8 bits and the scale of each channel, for weights (channels, ...)."
+    """Whole numbers of 8 bits and the scale of each channel,
+    for weights (channels, ...)."""
     scale = w.flatten(1).abs().amax(1) / 127
     whole = w / scale.clamp_min(1e-30).view(-1, *[1] * (w.ndim - 1))
     return whole.round().to(torch.int8), scale
@@ -106,17 +119,21 @@ def from_8_bits(
     path:str|Path,                  # Named in the error
     tensors:dict[str, torch.Tensor],
 )->dict[str, torch.Tensor]:         # All weights in 32 bits
-    "The inverse of `to_8_bits`, but for the rounding; other numbers pass. Raises `ValueError` for a wrong scale."
+    """The inverse of `to_8_bits`, but for the rounding; other numbers pass.
+    Raises `ValueError` for a wrong scale."""
     whole = {name for name, t in tensors.items() if t.dtype == torch.int8}
     scales = {f'{name}.scale' for name in whole}
     restored = {name: t for name, t in tensors.items() if name not in whole | scales}
-    for name in whole: restored[name] = _restored(path, name, tensors[name], tensors.get(f'{name}.scale'))
+    for name in whole:
+        restored[name] = _restored(path, name, tensors[name],
+                                   tensors.get(f'{name}.scale'))
     return restored
 
 def _restored(path, name, whole, scale):
     "Weights in 32 bits from whole numbers and the scale of each channel."
     if scale is None or not _can_be_scale(scale, whole): raise ValueError(
-        f'{path}: {name!r} has 8 bits a number and no scales that fit; damaged, get another copy')
+        f'{path}: {name!r} has 8 bits a number and no scales that fit; damaged, '
+        'get another copy')
     return whole.float() * scale.view(-1, *[1] * (whole.ndim - 1))
 
 def _can_be_scale(scale, whole):
@@ -126,7 +143,8 @@ def _can_be_scale(scale, whole):
 
 # %% ../nbs/32_weights.ipynb #whole-01
 def shipped_weights()->Path: # A .safetensors file
-    "The weights that come with the package. Raises `FileNotFoundError` in a copy without them."
+    """The weights that come with the package.
+    Raises `FileNotFoundError` in a copy without them."""
     path = Path(str(files('facemask_seg')/'models'/'face.safetensors'))
     if not path.is_file(): raise FileNotFoundError(
         'this copy of facemask_seg comes without its model (models/face.safetensors); '
@@ -138,16 +156,19 @@ PICKLES = '.pt', '.pth', '.pkl', '.pickle', '.bin' # What their names end in
 
 def weights_path(
     run_or_weights:str|Path|None, # A run folder, or a .safetensors file; None: the model that comes with the package
-)->Path:                          # An existing file that begins like safetensors; of a run folder, its best.safetensors
-    "Find a weights file. Raises `FileNotFoundError`, and `ValueError` for a pickle or any other kind of file."
+)->Path: # An existing file that begins like safetensors; of a run folder, its best.safetensors
+    """Find a weights file. Raises `FileNotFoundError`,
+    and `ValueError` for a pickle or any other kind of file."""
     path = shipped_weights() if run_or_weights is None else Path(run_or_weights)
     if path.is_dir(): path = path/'best.safetensors'
     if not path.is_file(): raise FileNotFoundError(
-        f'{path}: no such file; give a .safetensors file or a run folder that has best.safetensors')
+        f'{path}: no such file; give a .safetensors file or a run folder that has '
+        'best.safetensors')
     with path.open('rb') as f: start = f.read(9)
     program = start[:4] == b'PK\x03\x04' or start[:1] == b'\x80' and start[8:] != b'{'
     if program or path.suffix in PICKLES: raise ValueError(
-        f'{path}: a pickle, which can run any code when it is opened; only .safetensors files are read')
+        f'{path}: a pickle, which can run any code when it is opened; '
+        'only .safetensors files are read')
     if start[8:] != b'{': raise ValueError(f'{path}: not a safetensors file')
     return path
 
@@ -155,7 +176,8 @@ def weights_path(
 def read_header(
     run_or_weights:str|Path, # A run folder, or a .safetensors file
 )->dict:                     # 'dtype', 'shape' and 'data_offsets' by tensor, and '__metadata__'
-    "What a file holds; its numbers are not read. Raises what `weights_path` does, and `ValueError` for a damaged file."
+    """What a file holds; its numbers are not read.
+    Raises what `weights_path` does, and `ValueError` for a damaged file."""
     path = weights_path(run_or_weights)
     size = path.stat().st_size
     with path.open('rb') as f:
@@ -163,39 +185,50 @@ def read_header(
         text = f.read(min(length, size))
     try:
         header = json.loads(text)
-        ends = [t['data_offsets'][1] for name, t in header.items() if name != '__metadata__']
-        problem = None if size == 8 + length + max(ends, default=0) else 'its length is not what its header says'
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as e:
+        ends = [t['data_offsets'][1]
+                for name, t in header.items() if name != '__metadata__']
+        problem = (None if size == 8 + length + max(ends, default=0)
+                   else 'its length is not what its header says')
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError,
+            RecursionError) as e:
         problem = f'its header cannot be read, {type(e).__name__}'
-    if problem: raise ValueError(f'{path}: damaged or incomplete; copy or download it again ({problem})')
+    if problem:
+        raise ValueError(
+            f'{path}: damaged or incomplete; copy or download it again ({problem})')
     return header
 
 # %% ../nbs/32_weights.ipynb #c0de0010
 def read_text(
     run_or_weights:str|Path, # A run folder, or a .safetensors file
 )->str:
-    "The text that `save_tensors` put beside the numbers. Raises `ValueError` for a file without one."
+    """The text that `save_tensors` put beside the numbers.
+    Raises `ValueError` for a file without one."""
     about = read_header(run_or_weights).get('__metadata__')
     text = about.get('facemask_seg') if isinstance(about, dict) else None
     if not isinstance(text, str):
-        raise ValueError(f'{run_or_weights}: not written by facemask_seg, so nothing says what its classes are')
+        raise ValueError(f'{run_or_weights}: not written by facemask_seg, '
+                         'so nothing says what its classes are')
     return text
 
 def read_meta(
     run_or_weights:str|Path|None, # A run folder, or a .safetensors file; None: the model that comes with the package
 )->Meta:
-    "What a weights file says about itself; its numbers are not read. Raises `ValueError` for a file that says nothing."
+    """What a weights file says about itself; its numbers are not read.
+    Raises `ValueError` for a file that says nothing."""
     run_or_weights = shipped_weights() if run_or_weights is None else run_or_weights
     text = read_text(run_or_weights)
     try: return Meta.from_json(text)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e: raise ValueError(
-        f'{run_or_weights}: what it says about itself cannot be used ({type(e).__name__}: {e}); '
-        'get another copy, or train it again') from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+        raise ValueError(
+            f'{run_or_weights}: what it says about itself cannot be used '
+            f'({type(e).__name__}: {e}); '
+            'get another copy, or train it again') from None
 
 def read_tensors(
     run_or_weights:str|Path, # A run folder, or a .safetensors file
 )->dict[str, torch.Tensor]:
-    "The numbers, in memory: the file itself is free again. Raises what `read_header` does."
+    """The numbers, in memory: the file itself is free again.
+    Raises what `read_header` does."""
     path = weights_path(run_or_weights)
     read_header(path)
     try: return load(path.read_bytes())
@@ -209,38 +242,45 @@ def check_fit(
     wanted:dict[str, torch.Tensor], # What the model needs
 )->None:
     "Raises `ValueError` unless the names, shapes and types are the same."
-    for what, names in ('lacks', wanted.keys() - found.keys()), ('has unknown', found.keys() - wanted.keys()):
+    for what, names in (('lacks', wanted.keys() - found.keys()),
+                        ('has unknown', found.keys() - wanted.keys())):
         more = f' and {len(names) - 1} more' if len(names) > 1 else ''
         if names: raise ValueError(f'{path}: {what} {min(names)!r}{more}')
     kind = lambda t: f'{tuple(t.shape)} {t.dtype}'.replace('torch.', '')
     for name, t in wanted.items():
         if kind(t) != kind(found[name]):
-            raise ValueError(f'{path}: {name!r} is {kind(found[name])}, the model needs {kind(t)}')
+            raise ValueError(
+                f'{path}: {name!r} is {kind(found[name])}, the model needs {kind(t)}')
 
 # %% ../nbs/32_weights.ipynb #3704d2e6
 def _empty_model(path, meta):
-    "The network that a file is for, on the meta device: with shapes and without numbers."
+    """The network that a file is for, on the meta device:
+    with shapes and without numbers."""
     name = meta.recipe.get('model', 'resnet34_unet')
     if name not in MODELS: raise ValueError(
-        f'{path}: its model is {name!r}, this version has {", ".join(MODELS)}; update facemask_seg')
+        f'{path}: its model is {name!r}, this version has {", ".join(MODELS)}; '
+        'update facemask_seg')
     with torch.device('meta'): return MODELS[name](meta.scheme.n_outputs)
 
 def _check_finite(path, tensors):
     "Refuse numbers that are none: a mask made with them would look like any other."
     for name, t in tensors.items():
         if not t.isfinite().all(): raise ValueError(
-            f'{path}: {name!r} holds numbers that are not finite; get another copy, or train it again')
+            f'{path}: {name!r} holds numbers that are not finite; get another copy, '
+            'or train it again')
 
 def load_model(
-    run_or_weights:str|Path|None,  # A run folder or a .safetensors file; None: the model that comes with the package
-    scheme:Scheme|None=None,       # The scheme that you expect; None takes any
+    run_or_weights:str|Path|None, # A run folder or a .safetensors file; None: the model that comes with the package
+    scheme:Scheme|None=None, # The scheme that you expect; None takes any
     device:torch.device|str='cpu', # Where the model goes
-)->tuple[nn.Module, Meta]:         # In eval mode, and what its outputs mean
-    "Load a trained model. Raises `FileNotFoundError`, and `ValueError` for an unsafe, damaged or unfitting file."
+)->tuple[nn.Module, Meta]: # In eval mode, and what its outputs mean
+    """Load a trained model. Raises `FileNotFoundError`, and `ValueError` for an unsafe,
+    damaged or unfitting file."""
     run_or_weights = shipped_weights() if run_or_weights is None else run_or_weights
     meta = read_meta(run_or_weights)
     if scheme not in (None, meta.scheme): raise ValueError(
-        f'{run_or_weights}: made for scheme {meta.scheme.name!r} ({", ".join(meta.scheme.classes)}), '
+        f'{run_or_weights}: made for scheme {meta.scheme.name!r} '
+        f'({", ".join(meta.scheme.classes)}), '
         f'not for {scheme.name!r} ({", ".join(scheme.classes)})')
     model, tensors = _empty_model(run_or_weights, meta), read_tensors(run_or_weights)
     tensors = from_8_bits(run_or_weights, tensors)
@@ -250,17 +290,23 @@ def load_model(
     return model.to(device, memory_format=torch.channels_last).eval(), meta
 
 # %% ../nbs/32_weights.ipynb #ship-04
-LICENCE = ('These weights are for non-commercial research and education only: they learned from CelebAMask-HQ, whose '
-           'terms forbid commercial use (LICENSE-WEIGHTS). The code is under Apache-2.0.')
+LICENCE = ('These weights are for non-commercial research and education only: '
+           'they learned from CelebAMask-HQ, whose '
+           'terms forbid commercial use (LICENSE-WEIGHTS). '
+           'The code is under Apache-2.0.')
 
 def ship(
-    run:str|Path,  # A finished run
+    run:str|Path, # A finished run
     dest:str|Path, # The file, .safetensors; replaces what is there
-    card:dict,     # What else to say: 'data', and 'cut': 'face_square' if `detect.face_square` cuts such photos
+    card:dict, # What else to say: 'data', and 'cut': 'face_square' if `detect.face_square` cuts such photos
 )->None:
-    "Write a run's weights as a package brings them along: 8 bits each, with scores on its test split and a licence."
+    """Write a run's weights as a package brings them along:
+    8 bits each, with scores on its test split and a licence."""
     model, meta = load_model(run)
-    known = {'licence': LICENCE, 'metrics': {meta.scheme.name: read_json(Path(run)/'result.json')['test']}}
+    known = {'licence': LICENCE,
+             'metrics': {meta.scheme.name: read_json(Path(run)/'result.json')['test']}}
     data = {k: v for k, v in meta.data.items() if k != 'names'}
-    started = {'start': 'the run before'} if meta.recipe.get('start') else {}   # nobody else has its folder
-    save_model(dest, model, replace(meta, recipe=meta.recipe | started, data=data, card=known | card), bits=8)
+    # nobody else has its folder
+    started = {'start': 'the run before'} if meta.recipe.get('start') else {}
+    save_model(dest, model, replace(meta, recipe=meta.recipe | started, data=data,
+                                    card=known | card), bits=8)
