@@ -57,7 +57,8 @@ def _in_flags(
     message:str,
     flags, # Names that the sub-command knows, such as 'skip_existing'
 )->str:
-    "A message with `name=value` written as `--name value`, and `name=True` as `--name`."
+    "A message in a shell's words: `--name value` for `name=value`, `--name` for `name=True`."
+    message = message.replace('pack(source, dest)', f'{NAME} convert SOURCE DEST')
     def flag(found):
         name, _, value, _ = found.groups()
         if name not in flags: return found[0]

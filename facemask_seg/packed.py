@@ -343,7 +343,7 @@ def _read_manifest(path):
         hint = ('; to read packed folders as one, keep nothing else beside them'
                 if inside else '')
         raise FileNotFoundError(f'{path}: not a packed folder, there is no {MANIFEST}; '
-            f'make one with facemask-seg convert, pack or pack_drawn{hint}')
+            f'make one with pack(source, dest){hint}')
     manifest = read_json(path/MANIFEST)
     version, missing = manifest.get('format'), sorted(NEEDED - manifest.keys())
     if version != 1:
