@@ -81,8 +81,9 @@ def came_from(
     dx:float,    # To the right, pixels
     dy:float,    # Down, pixels
     scale:float, # Above 1: larger
-)->list[list[float]]: # Rows for x and y, each (times x, times y, plus), from a new place to the old one
-    "Where the pixels of a photo that is scaled, turned about its middle and shifted were before."
+)->list[list[float]]: # What a new x, y and 1 are multiplied by; a row for the old x, one for y
+    """Where the pixels of a photo that is scaled, turned about its middle and shifted
+    were before."""
     c, s = math.cos(math.radians(angle)) / scale, math.sin(math.radians(angle)) / scale
     return [[c, s, -c*dx - s*dy], [-s, c, s*dx - c*dy]]
 
@@ -92,14 +93,17 @@ def move(
     masks:torch.Tensor,  # (N, S, S) uint8 class ids
     places:torch.Tensor, # (N, 2, 3) float32: for each photo, what `came_from` says
 )->tuple[torch.Tensor, torch.Tensor]: # Photos and masks, uint8
-    "Turn, shift and scale a batch: photos blend, masks take the nearest id; grey and background come in from outside."
+    """Turn, shift and scale a batch: photos blend, masks take the nearest id.
+    From outside come grey and background."""
     size, device = photos.shape[-1], photos.device
-    x = torch.arange(size, device=device) - (size - 1)/2   # pixels, from the middle of the photo
+    x = torch.arange(size, device=device) - (size - 1)/2   # pixels from the middle
     times_x, times_y, plus = (places * (2/size))[..., None, None].unbind(2)
     grid = (times_x*x + times_y*x[:, None] + plus).permute(0, 2, 3, 1)
-    layers = torch.cat([photos.contiguous(), torch.ones_like(masks[:, None])], 1).float()
-    colors, inside = grid_sample(layers, grid, 'bilinear', align_corners=False).split([3, 1], 1)
-    grey = torch.tensor(PAD, dtype=torch.float32)[:, None, None].to(device, non_blocking=True)
+    layers = torch.cat([photos.contiguous(), torch.ones_like(masks[:, None])], 1)
+    moved = grid_sample(layers.float(), grid, 'bilinear', align_corners=False)
+    colors, inside = moved.split([3, 1], 1)
+    grey = torch.tensor(PAD, dtype=torch.float32).to(device, non_blocking=True)
+    grey = grey[:, None, None]
     photos = colors.sub_(grey).mul_(inside).add_(grey).round_().to(torch.uint8)
     ids = grid_sample(masks[:, None].float(), grid, 'nearest', align_corners=False)
     return photos, ids[:, 0].to(torch.uint8)
@@ -107,12 +111,13 @@ def move(
 # %% ../nbs/16_data.ipynb #recolor-02
 def recolor(
     photos:torch.Tensor,  # (N, 3, S, S) uint8
-    kinds:torch.Tensor,   # (N, rounds): what changes in each round: 0 brightness, 1 contrast, 2 saturation
+    kinds:torch.Tensor,   # (N, rounds): 0 brightness, 1 contrast, 2 saturation
     factors:torch.Tensor, # (N, rounds) float32: below 1 less of it, above 1 more
 )->torch.Tensor:          # uint8
     "Change the light and the colours of a batch."
     x = photos.float()
-    for kind, f in zip(kinds.T[..., None, None, None], factors.T[..., None, None, None]):
+    rounds = [t.T[..., None, None, None] for t in (kinds, factors)]
+    for kind, f in zip(*rounds):
         grey = (x[:, :1]*.2989 + x[:, 1:2]*.587 + x[:, 2:]*.114).floor_()
         mean = grey.sum((1, 2, 3), True, dtype=torch.float64).float() / grey[0].numel()
         other = torch.where(kind == 0, 0., torch.where(kind == 1, mean, grey))
@@ -122,10 +127,10 @@ def recolor(
 # %% ../nbs/16_data.ipynb #draw-02
 class Changes(NamedTuple):
     "How each photo of a batch is changed, in numbers."
-    mirrored:torch.Tensor             # (N,) bool
-    places:torch.Tensor|None=None     # As `move` wants them; None: photos are mirrored or not, and that is all
-    kinds:torch.Tensor|None=None      # As `recolor` wants them
-    factors:torch.Tensor|None=None    # Likewise
+    mirrored:torch.Tensor          # (N,) bool
+    places:torch.Tensor|None=None  # As `move` wants them; None: nothing but mirrored
+    kinds:torch.Tensor|None=None   # As `recolor` wants them
+    factors:torch.Tensor|None=None # Likewise
 
 def _draw(name, seed, size):
     "The numbers of one face, drawn in the order in which torchvision draws them."
@@ -133,9 +138,11 @@ def _draw(name, seed, size):
     between = lambda low, high: torch.empty(1).uniform_(low, high, generator=own).item()
     mirrored = between(0, 1) < .5
     if name == 'flip': return (mirrored,)
-    angle, dx, dy = between(-15, 15), round(between(-.1*size, .1*size)), round(between(-.1*size, .1*size))
+    angle = between(-15, 15)
+    dx, dy = (round(between(-.1*size, .1*size)) for _ in 'xy')
     place = came_from(angle, dx, dy, between(.8, 1.25))
-    order = [kind for kind in torch.randperm(4, generator=own).tolist() if kind < 3]   # the fourth would be the hue
+    # of four: the last one would be the hue
+    order = [kind for kind in torch.randperm(4, generator=own).tolist() if kind < 3]
     factors = [between(.7, 1.3) for _ in range(3)]
     return mirrored, place, order, [factors[kind] for kind in order]
 
@@ -146,8 +153,9 @@ def draw_changes(
     seeds:Sequence[int], # One for each face
     size:int,            # Side of the photos, pixels
 )->Changes:
-    "What happens to each face of a batch: the same for the same seed, whoever else is in the batch."
-    return Changes(*(torch.tensor(numbers) for numbers in zip(*(_draw(name, seed, size) for seed in seeds))))
+    "What happens to each face of a batch: the same for the same seed, in any company."
+    faces = [_draw(name, seed, size) for seed in seeds]
+    return Changes(*(torch.tensor(numbers) for numbers in zip(*faces)))
 
 # %% ../nbs/16_data.ipynb #apply-02
 def apply_changes(
@@ -156,14 +164,15 @@ def apply_changes(
     changes:Changes,     # From `draw_changes`, on the same device
     scheme:Scheme,       # Its pairs trade places in a mirrored photo
 )->tuple[torch.Tensor, torch.Tensor]: # Photos and masks, uint8
-    "Mirror, move and recolour the photos of a batch, and their masks with them, in one go."
+    "Mirror, move and recolour the photos of a batch, and their masks with them."
     mirrored = changes.mirrored[:, None, None]
     mirror_photos, mirror_masks = flip(photos, masks, scheme)
     photos = torch.where(mirrored[:, None], mirror_photos, photos)
     masks = torch.where(mirrored, mirror_masks, masks)
     if changes.places is None: return photos, masks
     photos, masks = move(photos, masks, changes.places)
-    return recolor(photos, changes.kinds, changes.factors), masks # type: ignore
+    photos = recolor(photos, changes.kinds, changes.factors) # type: ignore
+    return photos, masks
 
 # %% ../nbs/16_data.ipynb #4016ab36
 class FaceDataset(Dataset):
@@ -177,9 +186,10 @@ class FaceDataset(Dataset):
         augment:str='none',              # Random changes: one of `AUGMENTATIONS`
         seed:int=0,                      # Of the augmentation and of the order in `batches`
     ):
-        "Raises `ValueError` for an unknown name or masks that `scheme` cannot tell, `IndexError` for no such face."
-        if augment not in AUGMENTATIONS:
-            raise ValueError(f"augmentation is 'none', 'flip' or 'standard', not {augment!r}")
+        """Raises `ValueError` for an unknown `augment` or masks that cannot be told in
+        `scheme`, `IndexError` for a face that there is not."""
+        if augment not in AUGMENTATIONS: raise ValueError(
+            f"augmentation is 'none', 'flip' or 'standard', not {augment!r}")
         self.packed, self.scheme = packed, scheme or packed.scheme
         self.size, self.seed, self.epoch = size or packed.size, seed, 0
         self.indices = (np.arange(len(packed)) if indices is None
@@ -190,23 +200,25 @@ class FaceDataset(Dataset):
                              f'{self.indices.max()}, '
                              f'but {packed.path} has faces 0 to {len(packed)-1}')
         self.lookup = self.scheme.lookup_from(packed.scheme)
-        self.augment, self.later = augment, False   # later: whole batches are changed after they were loaded
+        self.augment, self.later = augment, False   # later: changed after loading
 
     def __len__(self): return len(self.indices)
 
-    def read(self, k): # The photo and the mask of face k of the folder, before they are changed
+    def read(self, k): # The photo and the mask of face k of the folder, not changed yet
         photo, mask = np.array(self.packed.images[k]), self.lookup[self.packed.masks[k]]
         if self.size != self.packed.size: photo, mask = _resized(photo, mask, self.size)
         return torch.from_numpy(photo).permute(2, 0, 1), torch.from_numpy(mask)
 
-    def changes(self, faces): # Of these faces of the folder in this epoch
-        return draw_changes(self.augment, [_seed_of(self.seed, self.epoch, int(k)) for k in faces], self.size)
+    def changes(self, faces): # Of these faces of the folder, in this epoch
+        seeds = [_seed_of(self.seed, self.epoch, int(k)) for k in faces]
+        return draw_changes(self.augment, seeds, self.size)
 
     def __getitem__(self, i):
         k = int(self.indices[i])
         photo, mask = self.read(k)
         if self.augment == 'none': return photo, mask
-        photos, masks = apply_changes(photo[None], mask[None], self.changes([k]), self.scheme)
+        photos, masks = apply_changes(photo[None], mask[None], self.changes([k]),
+                                      self.scheme)
         return photos[0], masks[0]
 
 def _seed_of(*numbers):
@@ -221,21 +233,22 @@ def _resized(photo, mask, size):
 # %% ../nbs/16_data.ipynb #361b0174
 class Loader(DataLoader):
     "A `DataLoader` that does on a device what the dataset has left to do there."
-    def __init__(self, dataset:'FaceDataset', *args, device:torch.device|str='cpu', **options):
+    def __init__(self, dataset:'FaceDataset', *args, device:torch.device|str='cpu',
+                 **options):
         self.device = torch.device(device)
         super().__init__(dataset, *args, **options)
 
     def __iter__(self):
-        loaded = super().__iter__()
-        return map(self.finished, loaded) if self.dataset.later else loaded # type: ignore
+        loaded, later = super().__iter__(), self.dataset.later # type: ignore
+        return map(self.finished, loaded) if later else loaded
 
     def finished(self, batch):
         "A batch on the device, with its changes made."
         send = lambda t: t if t is None else t.to(self.device, non_blocking=True)
         photos, masks, *changes = batch
         if not changes: return photos, masks
-        scheme = self.dataset.scheme # type: ignore
-        return apply_changes(send(photos), send(masks), Changes(*map(send, changes[0])), scheme)
+        return apply_changes(send(photos), send(masks), Changes(*map(send, changes[0])),
+                             self.dataset.scheme) # type: ignore
 
 def batches(
     dataset:FaceDataset,
@@ -245,20 +258,23 @@ def batches(
     workers:int|None=0,   # Processes that load ahead, beside this one; None: one per core
     drop_last:bool=False, # Leave out a last batch that is not full
     device:torch.device|str='cpu', # Where the batches will go
-    first:int=0,          # Begin with this batch, counted from 0: those before it are done already
-    team:tuple[int, int]=(0, 1), # Which of how many processes this is: each takes an equal share of every batch
+    first:int=0,          # Begin with this batch, from 0: those before it are done
+    team:tuple[int, int]=(0, 1), # Which of how many processes; a batch is shared equally
 )->Loader:                # Of (photos uint8 (N, 3, H, W), masks uint8 (N, H, W))
-    "The batches of one epoch, the same for any number of workers; in pinned memory if they go to cuda."
-    dataset.epoch, on_cuda = epoch, torch.device(device).type == 'cuda'
+    """The batches of one epoch, the same for any number of workers;
+    in pinned memory, and changed there, if they go to cuda."""
+    dataset.epoch = epoch
     order = np.arange(len(dataset))
     if shuffle: np.random.default_rng([dataset.seed, epoch]).shuffle(order)
     rank, size = team
     order, batch_size = order[:len(order)//size*size][rank::size], batch_size//size
-    mine = copy.copy(dataset)
+    mine, on_cuda = copy.copy(dataset), torch.device(device).type == 'cuda'
     mine.later = on_cuda and mine.augment != 'none'
-    return Loader(mine, batch_size, sampler=order[first*batch_size:].tolist(), drop_last=drop_last,
-                  num_workers=cores() if workers is None else workers, collate_fn=_together, pin_memory=on_cuda,
-                  generator=torch.Generator().manual_seed(0), device=device)
+    return Loader(mine, batch_size, device=device,
+                  sampler=order[first*batch_size:].tolist(), drop_last=drop_last,
+                  num_workers=cores() if workers is None else workers,
+                  collate_fn=_together, pin_memory=on_cuda,
+                  generator=torch.Generator().manual_seed(0))
 
 def _together(faces):
     "Faces as one batch; what is a batch already passes."
@@ -268,19 +284,21 @@ def _together(faces):
 @patch
 def __getitems__(self:FaceDataset,
     places:list[int], # In the dataset, as the loader orders them
-)->tuple|list:        # Photos and masks of a batch, and `Changes` if they are made later; or its faces one by one
+)->tuple|list:        # Photos, masks, and `Changes` for later; or the faces one by one
     "A batch read and changed as a whole, if its faces are ours."
     if type(self) is not FaceDataset: return [self[i] for i in places]
     faces = self.indices[places]
     photos, masks = _read_all(self, faces)
     if self.augment == 'none': return photos, masks
     changes = self.changes(faces)
-    return (photos, masks, changes) if self.later else apply_changes(photos, masks, changes, self.scheme)
+    if self.later: return photos, masks, changes
+    return apply_changes(photos, masks, changes, self.scheme)
 
 def _read_all(dataset, faces):
     "Photos and masks of many faces; in one go, if they have the right size."
     packed = dataset.packed
-    if dataset.size != packed.size: return tuple(map(torch.stack, zip(*map(dataset.read, faces))))
-    photos, masks = np.take(packed.images, faces, 0), np.take(packed.masks, faces, 0)
+    if dataset.size != packed.size:
+        return tuple(map(torch.stack, zip(*map(dataset.read, faces))))
+    photos, masks = packed.images[faces], packed.masks[faces]
     if dataset.scheme != packed.scheme: masks = dataset.lookup[masks]
     return torch.from_numpy(photos).permute(0, 3, 1, 2), torch.from_numpy(masks)
