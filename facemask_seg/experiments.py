@@ -812,7 +812,7 @@ def on_validation(
 def board(
     runs:list[dict], # From `read_runs`
 )->list[dict]:       # By foreground IoU, the best first
-    "A line for each recipe and protocol: means over its seeds."
+    "A line for each recipe and protocol: means over its seeds, and its `runs`."
     groups = {}
     for r in runs: groups.setdefault((r['run'], protocol_of(r)), []).append(r)
     lines = []
@@ -822,7 +822,7 @@ def board(
         line['miou'] = line['miou'] if len(mine[0]['iou']) > 1 else None
         scores, seconds = ([r[k] for r in mine if k in r] for k in ('original_score', 'seconds'))
         lines.append(dict(run=name, protocol=protocol, seeds=len(mine), best=mean_of(best), score=mean_of(scores),
-                          seconds=mean_of(seconds)) | line)
+                          seconds=mean_of(seconds), runs=mine) | line)
     return sorted(lines, key=lambda line: -line['foreground_iou'])
 
 # %% ../nbs/41_experiments.ipynb #board-04

@@ -7,7 +7,7 @@ __all__ = ['VIEW', 'NOTHING', 'OUTCOMES', 'KERNELS', 'SMALL', 'draw_browse', 'Ex
            'threshold_scores', 'draw_threshold', 'explore_threshold', 'paint', 'painting_losses', 'draw_painting',
            'explore_loss', 'convolution_steps', 'transposed_steps', 'draw_convolution', 'describe_step',
            'explore_convolution', 'schedule_rates', 'draw_schedule', 'explore_schedule', 'read_run', 'draw_run',
-           'describe_run', 'monitor', 'comparable', 'ranked', 'draw_board', 'explore_leaderboard', 'Upload', 'uploaded',
+           'describe_run', 'monitor', 'ranked', 'draw_board', 'explore_leaderboard', 'Upload', 'uploaded',
            'draw_prediction', 'try_photo']
 
 # %% ../nbs/51_widgets.ipynb #w-imports
@@ -25,7 +25,7 @@ import torch
 from fastcore.basics import patch
 from PIL import Image
 
-from .experiments import METRICS, protocol_of, read_runs
+from .experiments import METRICS, board, read_runs
 from .faces import draw_face
 from .images import read_photo
 from .labels import EYES_LIPS, IGNORE, Picture, Scheme, legend, outline, overlay
@@ -504,41 +504,39 @@ def monitor(
     return explorer
 
 # %% ../nbs/51_widgets.ipynb #w-board-code
-def comparable(
-    run:dict, # From `read_runs`
-)->str:       # Such as '64px-4ep-bf16-cpu-22a9df72'
-    "What runs must have in common to stand in one leaderboard: the protocol, but for the encoder's start."
-    return str(protocol_of(run)._replace(encoder=None))
-
 def ranked(
-    runs:list[dict],      # From `read_runs`, of one protocol
-    metric:str='miou',    # A key of `experiments.METRICS`
-    seeds:int=1,          # How many runs a recipe must have to be shown
-)->dict[str, list[float]]: # The test scores of each recipe, best mean first
-    "The scores of each recipe. One class has no mIoU to compare; such runs are left out of it."
-    scores = {}
-    for run in runs:
-        if metric == 'miou' and len(run['iou']) < 2: continue
-        name = f"{run['run']} (from {run['encoder']})" if run['encoder'] else run['run']
-        if run[metric] is not None: scores.setdefault(name, []).append(run[metric])
-    enough = {name: sorted(each) for name, each in scores.items() if len(each) >= seeds}
-    return dict(sorted(enough.items(), key=lambda item: -np.mean(item[1])))
+    lines:list[dict],  # From `experiments.board`, of one protocol
+    metric:str='miou', # A key of `experiments.METRICS`
+    seeds:int=1,       # How many runs a recipe must have to be shown
+)->list[dict]:         # The best mean first
+    """The lines with enough runs.
+    One class has no mIoU to compare; such recipes are left out of it."""
+    enough = [l for l in lines if l[metric] is not None and l['seeds'] >= seeds]
+    return sorted(enough, key=lambda line: -line[metric])
+
+def _name(line):
+    "A recipe and where its encoder comes from."
+    start = line['protocol'].encoder
+    return f"{line['run']} (from {start})" if start else line['run']
 
 # %% ../nbs/51_widgets.ipynb #w-board-draw
 #| code-fold: true
 def draw_board(
-    scores:dict[str, list[float]], # From `ranked`, not empty
-    metric:str,                    # In words
-    blind:float|None=None,         # What one mask for all photos scores; a dashed line
+    lines:list[dict],        # From `ranked`, not empty
+    metric:str='miou',       # A key of `experiments.METRICS`
+    blind:float|None=None,   # What one mask for all photos scores; a dashed line
 )->Picture:
     "A line for each recipe: a dot for each seed, a diamond at their mean."
-    picture = Picture(7, 1 + .24*len(scores))
+    picture = Picture(7, 1 + .24*len(lines))
     ax = picture.subplots()
-    for y, each in enumerate(scores.values()):
+    for y, line in enumerate(lines):
+        each = [run[metric] for run in line['runs']]
         ax.plot(each, [y]*len(each), 'o', ms=5, color='#56b4e9')
-        ax.plot(np.mean(each), y, 'D', ms=5, color='#004c7a')
-    ax.set(yticks=range(len(scores)), ylim=(len(scores) - .4, -.6), xlabel=f'{metric} on the test photos')
-    ax.set_yticklabels([f'{name}  {np.mean(each):.3f}' for name, each in scores.items()], fontsize=8)
+        ax.plot(line[metric], y, 'D', ms=5, color='#004c7a')
+    ax.set(yticks=range(len(lines)), ylim=(len(lines) - .4, -.6),
+           xlabel=f'{METRICS[metric]} on the test photos')
+    ax.set_yticklabels([f'{_name(line)}  {line[metric]:.3f}' for line in lines],
+                       fontsize=8)
     ax.grid(axis='x', alpha=.3)
     if blind is None: return picture
     ax.axvline(blind, ls='--', color='#d55e00')
@@ -546,27 +544,34 @@ def draw_board(
     return picture
 
 # %% ../nbs/51_widgets.ipynb #w-board-explore
-def _count(things, word): return f"{len(things)} {word}{'s' * (len(things) != 1)}"
+def _count(n, word): return f"{n} {word}{'s' * (n != 1)}"
+
+def _runs(lines): return sum(line['seeds'] for line in lines)
 
 def explore_leaderboard(
     runs:list[dict]|None=None, # From `read_runs`; None: those of this course
 )->Explorer:
-    "The scores of all runs that may be compared; choose which, by what, and how many seeds they must have."
+    """The scores of all runs that may be compared;
+    choose which, by what, and how many seeds they must have."""
     groups, blind = {}, {}
-    for run in read_runs() if runs is None else runs:
-        if run['run'] == 'blind': blind[run['data']['fingerprint'][:8]] = run['foreground_iou']
-        else: groups.setdefault(comparable(run), []).append(run)
+    for line in board(read_runs() if runs is None else runs):
+        protocol = line['protocol']._replace(encoder=None) # The start may be another
+        if line['run'] == 'blind': blind[protocol.data] = line['foreground_iou']
+        else: groups.setdefault(str(protocol), []).append(line)
     if not groups: raise ValueError('there are no runs to compare')
     def draw(protocol, metric, seeds):
         metric = next(key for key, name in METRICS.items() if name == metric)
-        scores = ranked(groups[protocol], metric, seeds)
-        if not scores:
-            return None, f'no recipe of {protocol} has {_count(range(seeds), "run")} with a {METRICS[metric]}'
-        best, each = next(iter(scores.items()))
-        said = f"{_count(scores, 'recipe')}, {_count(sum(scores.values(), []), 'run')}; the highest mean is {best}'s"
-        control = blind.get(protocol[-8:]) if metric == 'foreground_iou' else None
-        return draw_board(scores, METRICS[metric], control), f"{said}, {np.mean(each):.3f} ({_count(each, 'seed')})"
-    largest = sorted(groups, key=lambda name: -len(groups[name]))
+        lines = ranked(groups[protocol], metric, seeds)
+        if not lines:
+            return None, (f'no recipe of {protocol} has {_count(seeds, "run")} '
+                          f'with a {METRICS[metric]}')
+        best, data = lines[0], lines[0]['protocol'].data
+        control = blind.get(data) if metric == 'foreground_iou' else None
+        return draw_board(lines, metric, control), (
+            f"{_count(len(lines), 'recipe')}, {_count(_runs(lines), 'run')}; "
+            f"the highest mean is {_name(best)}'s, {best[metric]:.3f} "
+            f"({_count(best['seeds'], 'seed')})")
+    largest = sorted(groups, key=lambda name: -_runs(groups[name]))
     return Explorer(draw, protocol=labelled(W.Dropdown, 'compared', options=largest),
         metric=labelled(W.ToggleButtons, 'metric', options=list(METRICS.values())),
         seeds=labelled(W.IntSlider, 'seeds at least', value=1, min=1, max=5))
