@@ -55,8 +55,11 @@ def ours(source: Path, dest: Path, workers: int | None) -> None:
 def memory(source: Path | str = '', dest: Path | str = '') -> float:
     "MiB at the peak of a process of its own that packs; without a source, of one that only imports what packs."
     work = f'pack(sys.argv[1], sys.argv[2], size={SIZE}, progress=False)' if dest else 'None'
-    code = ('import resource, sys; from facemask_seg.convert import pack; '
-            f'{work}; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)')
+    # Linux hands `ru_maxrss` of the process that started this one down to it, but not VmHWM
+    code = ('import re, resource, sys; from pathlib import Path; from facemask_seg.convert import pack; '
+            f'{work}; status = Path("/proc/self/status"); '
+            'print(re.search("VmHWM:\\s*([0-9]+)", status.read_text())[1] if status.exists() '
+            'else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)')
     done = subprocess.run([sys.executable, '-c', code, source, dest], capture_output=True, text=True, cwd=ROOT, check=True)
     return int(done.stdout.split()[-1]) / (1024 if sys.platform != 'darwin' else 2**20)
 

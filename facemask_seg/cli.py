@@ -212,6 +212,8 @@ def _run_dir(packed, recipe):
     return Path('runs')/f'{packed.path.resolve().name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}'
 
 # %% ../nbs/52_cli.ipynb #b685146f
+def _count(n): return f'{n} photo' + 's' * (n != 1)
+
 def table(
     report:dict, # What `metrics.report` gives
 )->str:
@@ -220,9 +222,9 @@ def table(
     number = lambda x: '    -' if x is None else f'{x:.3f}'
     rows = [f'{name:<14}{number(report["iou"][name])}  {number(report["f1"][name])}' for name in report['iou']]
     n, miou, foreground = report['n'], number(report['miou']), number(report['foreground_iou'])
-    rough = [f'only {n} photo{"s" if n > 1 else ""}: too few, the scores say little']
+    rough = [f'only {_count(n)}: too few, the scores say little']
     return '\n'.join([f'{"class":<14}{"IoU":<7}F1', *rows,
-        f'mIoU {miou} without background; foreground IoU {foreground}; {n} photos', *(rough if n < FEW else [])])
+        f'mIoU {miou} without background; foreground IoU {foreground}; {_count(n)}', *(rough if n < FEW else [])])
 
 # %% ../nbs/52_cli.ipynb #7e69363b
 def _train(args):
@@ -291,6 +293,7 @@ def _split(packed, recipe, name):
     from facemask_seg.data import split
     if name == 'all': return None
     sizes = {k: recipe[k] for k in ('valid', 'test') if k in recipe}
+    if name == 'train': sizes['train'] = recipe.get('train')
     indices = split(len(packed), seed=recipe.get('split_seed'), **sizes)[name].tolist()
     if not indices: raise ValueError(
         f'{packed.path}: of {len(packed)} photos none fall into the {name} split; use --split all')
@@ -347,14 +350,14 @@ def _add_evaluate(commands):
 # %% ../nbs/52_cli.ipynb #b15dcbbb
 def _predict(args):
     "Write a mask and an overlay for every photo and print how much of it each class covers."
-    from facemask_seg.images import find_photos
-    files = [f for p in map(Path, args.photos) for f in (find_photos(p) if p.is_dir() else [p])]
+    from facemask_seg.predict import photos_of
+    files = [f for p in map(Path, args.photos) for f in (photos_of(p) if p.is_dir() else [p])]
     segmenter = _segmenter(args)
     if 'licence' in segmenter.meta.card: _say(segmenter.meta.card['licence'])
     rows = _predict_files(args, segmenter, files)
     good, bad = [r for r in rows if 'mask' in r], [r for r in rows if 'reason' in r]
     if good: print(_printable(_areas(good)))
-    if len(rows) < len(files): print(f'{len(files) - len(rows)} photos had a mask already')
+    if len(rows) < len(files): print(f'{_count(len(files) - len(rows))} had a mask already')
     if len(bad) < len(files): print(f'masks, overlays and faces.csv are in {args.out}')
     for row in good:
         if row['faces'] == []: _say(f'{row["file"]}: no face found')

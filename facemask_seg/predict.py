@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Photo', 'FACES', 'BATCH', 'COLUMNS', 'ANY_NAME', 'full_size_mask', 'PredictedFace', 'Prediction', 'Merged',
-           'Mirrored', 'View', 'look', 'put_back', 'Segmenter', 'answers', 'can_find_faces', 'predict_files',
-           'to_oklab', 'from_oklab', 'tint', 'eye_openness']
+           'Mirrored', 'View', 'look', 'put_back', 'Segmenter', 'answers', 'can_find_faces', 'photos_of',
+           'predict_files', 'to_oklab', 'from_oklab', 'tint', 'eye_openness']
 
 # %% ../nbs/35_predict.ipynb #2de88748
 import csv
@@ -315,8 +315,8 @@ class Segmenter:
         **options,              # Of `predict_files`
     )->list[dict]:              # As from `predict_files`
         """Predict every photo in a folder.
-        Raises what `find_photos` and `predict_files` raise."""
-        return predict_files(self, find_photos(folder), dest, **options)
+        Raises what `photos_of` and `predict_files` raise."""
+        return predict_files(self, photos_of(folder), dest, **options)
 
 # %% ../nbs/35_predict.ipynb #ask-01
 BATCH = 8 # Squares that go through the network together
@@ -371,6 +371,15 @@ def _outputs(files, dest):
         taken.add(name.lower())
         out.append((dest/f'{name}_mask.png', dest/f'{name}_overlay.jpg'))
     return out
+
+def photos_of(
+    folder:str|os.PathLike, # Not searched deeper than itself
+)->list[Path]:              # Sorted by name
+    """`find_photos`, without masks and overlays that were put beside their photos.
+    Raises what it raises."""
+    photos = find_photos(folder)
+    ours = {p for pair in _outputs(photos, Path(folder)) for p in pair}
+    return [p for p in photos if p not in ours]
 
 # %% ../nbs/35_predict.ipynb #fe24887d
 def _write(pred, output):
@@ -494,6 +503,7 @@ def predict_files(
 def _todo(files, dest, overwrite, skip_existing):
     """Pairs of a file and its outputs that are to be written.
     Raises `FileExistsError` when some are there."""
+    if dest.is_file(): raise FileExistsError(f'{dest}: is a file; choose a folder')
     pairs = list(zip(files, _outputs(files, dest)))
     if skip_existing: return [(file, out) for file, out in pairs if not out[0].exists()]
     there = [p for _, out in pairs for p in out if p.exists()]
