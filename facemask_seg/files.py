@@ -137,6 +137,7 @@ def lock(
 
 def _lock_file(folder):
     "The open file whose lock is taken; the folder is made when missing."
+    if folder.is_file(): raise FileExistsError(f'{folder}: is a file; choose a folder')
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return open(folder/LOCK, 'ab')
