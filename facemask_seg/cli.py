@@ -31,7 +31,8 @@ def _say(
 
 # %% ../nbs/52_cli.ipynb #d0531a65
 class _Parser(argparse.ArgumentParser):
-    "An `ArgumentParser` that reports a mistake in one line, and can add flags at the last moment."
+    """An `ArgumentParser` that reports a mistake in one line,
+    and can add flags at the last moment."""
     later = None   # Called once with the parser before it parses
 
     def error(self, message):
@@ -45,10 +46,13 @@ class _Parser(argparse.ArgumentParser):
 
 # %% ../nbs/52_cli.ipynb #0aacc854
 def _add(commands, name, run, help, *examples):
-    "A parser for sub-command `name`, which calls `run(args)`; its help ends with `examples`."
-    parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + '.',
+    """A parser for sub-command `name`, which calls `run(args)`;
+    its help ends with `examples`."""
+    parser = commands.add_parser(name, help=help,
+                                 description=help[0].upper() + help[1:] + '.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='\n  '.join(['examples:', *(f'{NAME} {name} {e}'.rstrip() for e in examples)]))
+        epilog='\n  '.join(
+            ['examples:', *(f'{NAME} {name} {e}'.rstrip() for e in examples)]))
     parser.set_defaults(run=run)
     return parser
 
@@ -57,16 +61,19 @@ def _in_flags(
     message:str,
     flags, # Names that the sub-command knows, such as 'skip_existing'
 )->str:
-    "A message in a shell's words: `--name value` for `name=value`, `--name` for `name=True`."
+    """A message in a shell's words:
+    `--name value` for `name=value`, `--name` for `name=True`."""
     message = message.replace('pack(source, dest)', f'{NAME} convert SOURCE DEST')
     def flag(found):
         name, _, value, _ = found.groups()
         if name not in flags: return found[0]
-        return '--' + name.replace('_', '-') + ('' if value == 'True' else f' {value.lower()}')
+        return ('--' + name.replace('_', '-')
+                + ('' if value == 'True' else f' {value.lower()}'))
     return re.sub(r"""\b([a-z_]+)=(['"]?)(\w+)\2( \(--[^)]*\))?""", flag, message)
 
 # %% ../nbs/52_cli.ipynb #a975fd02
-USER_ERRORS = OSError, ValueError, FloatingPointError  # Raised when the request, not the code, is at fault
+# Raised when the request, not the code, is at fault
+USER_ERRORS = OSError, ValueError, FloatingPointError
 
 def _guarded(
     run,      # Called without arguments; returns an exit code or None
@@ -101,16 +108,20 @@ def _run(
 def _shares(manifest):
     "How much of all pixels each class covers, in words."
     from facemask_seg.packed import class_shares
-    return ', '.join(f'{name} {share:.2%}' for name, share in class_shares(manifest).items())
+    return ', '.join(f'{name} {share:.2%}'
+                     for name, share in class_shares(manifest).items())
 
 def _convert(args):
     "Photos and masks into a packed folder."
     if args.original:
         from facemask_seg.original import pack_original
-        manifest = pack_original(args.source, args.dest, size=args.size, limit=args.limit)
+        manifest = pack_original(args.source, args.dest, size=args.size,
+                                 limit=args.limit)
     else: manifest = _pack(args)
-    for problem in manifest['problems']: _say(f'left out {problem["file"]}: {problem["reason"]}')
-    print(f'{manifest["n"]} photos of {manifest["size"]} px in {args.dest}; left out: {len(manifest["problems"])}')
+    for problem in manifest['problems']:
+        _say(f'left out {problem["file"]}: {problem["reason"]}')
+    print(f'{manifest["n"]} photos of {manifest["size"]} px in {args.dest}; left out: '
+          f'{len(manifest["problems"])}')
     print(f'pixels: {_shares(manifest)}')
     if not args.original: print(f'next: {NAME} train {shlex.quote(args.dest)}')
 
@@ -118,11 +129,13 @@ def _pack(args):
     "`convert.pack` with the flags of `convert`."
     from facemask_seg.convert import pack
     from facemask_seg.labels import read_scheme
-    return pack(args.source, args.dest, size=args.size, scheme=read_scheme(args.scheme), ids=args.ids,
+    return pack(args.source, args.dest, size=args.size, scheme=read_scheme(args.scheme),
+                ids=args.ids,
                 limit=args.limit, workers=args.workers, allow_empty=args.allow_empty)
 
 # %% ../nbs/52_cli.ipynb #2b8f0b1f
-SIZE = 128   # Of packed squares; the size of `train.DEFAULT`, so that nothing has to be resized while training
+# Of packed squares; the size of `train.DEFAULT`, so that nothing has to be resized while training
+SIZE = 128
 
 SOURCES = """folder with images/ and labels/ (class ids), images/ and masks/ (black and white),
 CelebA-HQ-img/ and CelebAMask-HQ-mask-anno/, or a packed folder to make smaller"""
@@ -138,17 +151,25 @@ def _add_workers(parser, what, default=None):
 
 def _add_convert(commands):
     "The `convert` sub-command."
-    p = _add(commands, 'convert', _convert, 'pack a folder of photos and masks for training',
-        'CelebAMask-HQ packed', 'my-faces packed --limit 200', 'my-faces packed --scheme mine.json --ids scheme',
+    p = _add(commands, 'convert', _convert,
+             'pack a folder of photos and masks for training',
+        'CelebAMask-HQ packed', 'my-faces packed --limit 200',
+        'my-faces packed --scheme mine.json --ids scheme',
         'packed-256 packed-128 --size 128')
     p.add_argument('source', metavar='SOURCE', help=SOURCES)
-    p.add_argument('dest', metavar='DEST', help='packed folder to make; an interrupted one is continued')
-    p.add_argument('--size', type=int, default=SIZE, help='side of the packed squares in pixels (default: %(default)s)')
-    p.add_argument('--scheme', default='eyes_lips', metavar='NAME|FILE.json', help='which classes: '
-        'eyes_lips, foreground, rest_of_face, face, or a file with classes of your own (default: %(default)s)')
+    p.add_argument('dest', metavar='DEST',
+                   help='packed folder to make; an interrupted one is continued')
+    p.add_argument('--size', type=int, default=SIZE,
+                   help='side of the packed squares in pixels (default: %(default)s)')
+    p.add_argument('--scheme', default='eyes_lips', metavar='NAME|FILE.json',
+                   help='which classes: '
+        'eyes_lips, foreground, rest_of_face, face, or a file with classes of your own '
+        '(default: %(default)s)')
     p.add_argument('--ids', default='auto', metavar='WHAT', help=IDS)
-    p.add_argument('--allow-empty', action='store_true', help='go on when a class has no pixel in any photo')
-    p.add_argument('--original', action='store_true', help="resize and mask as the report's system did")
+    p.add_argument('--allow-empty', action='store_true',
+                   help='go on when a class has no pixel in any photo')
+    p.add_argument('--original', action='store_true',
+                   help="resize and mask as the report's system did")
     p.add_argument('--limit', type=int, metavar='N', help='only the first N photos')
     _add_workers(p, 'threads')
 
@@ -157,11 +178,13 @@ def _reader(
     kind, # The type of a field, such as `int` or `str|None`
 ):        # Function from text to a value; its name is what argparse calls a wrong value
     "How the words of a flag become a field."
-    kinds = getattr(kind, '__args__', (kind,)) if getattr(kind, '__origin__', None) is not tuple else (kind,)
+    kinds = (getattr(kind, '__args__', (kind,))
+             if getattr(kind, '__origin__', None) is not tuple else (kind,))
     base = kinds[0]
     def read(text):
         if text.lower() == 'none' and type(None) in kinds: return None
-        if getattr(base, '__origin__', base) is tuple: return tuple(float(x) for x in text.split(','))
+        if getattr(base, '__origin__', base) is tuple:
+            return tuple(float(x) for x in text.split(','))
         return base(text)
     read.__name__ = getattr(base, '__name__', 'value')
     return read
@@ -174,40 +197,54 @@ def _recipe_flags():
     comments = Recipe.help()
     for f in fields(Recipe):
         if f.name == 'scheme': continue
-        default = "the packed folder's" if f.name == 'size' else getattr(DEFAULT, f.name)
-        yield f.name, _reader(f.type), _help(comments[f.name], f.metadata.get('choices', ()), default)
+        default = ("the packed folder's" if f.name == 'size'
+                   else getattr(DEFAULT, f.name))
+        yield (f.name, _reader(f.type),
+               _help(comments[f.name], f.metadata.get('choices', ()), default))
 
 def _help(comment, choices, default):
-    "A field's comment, the choices that it does not mention, and the default, as argparse wants them."
+    """A field's comment, the choices that it does not mention, and the default,
+    as argparse wants them."""
     text = (comment[0].lower() + comment[1:]).replace('None', 'none')
-    if not all(str(c) in text for c in choices): text += ': ' + ', '.join(map(str, choices))
+    if not all(str(c) in text for c in choices):
+        text += ': ' + ', '.join(map(str, choices))
     return f'{text} (default: {"none" if default is None else default})'.replace('%', '%%')
 
 def _add_recipe_flags(parser):
     "Add a flag for every field of `Recipe`."
-    group = parser.add_argument_group('recipe', 'what the run is made of; a flag beats the file of --recipe')
+    group = parser.add_argument_group(
+        'recipe', 'what the run is made of; a flag beats the file of --recipe')
     for name, reader, help in _recipe_flags():
         flag = '--' + name.replace('_', '-')
-        group.add_argument(flag, type=reader, help=help, default=argparse.SUPPRESS, metavar=name.split('_')[-1].upper())
+        group.add_argument(flag, type=reader, help=help, default=argparse.SUPPRESS,
+                           metavar=name.split('_')[-1].upper())
 
 # %% ../nbs/52_cli.ipynb #900c309a
 def _recipe(args, packed):
-    "The recipe that `args` describe: the default for these data, then --recipe, then single flags."
+    """The recipe that `args` describe:
+    the default for these data, then --recipe, then single flags."""
     from dataclasses import fields, replace
     from facemask_seg.files import read_json
     from facemask_seg.train import DEFAULT, Recipe
     start = replace(DEFAULT, scheme=packed.scheme, size=packed.size).to_dict()
     file = read_json(args.recipe) if args.recipe else {}
-    if not isinstance(file, dict): raise ValueError(f'{args.recipe} is not a recipe: it should hold one JSON object')
+    if not isinstance(file, dict):
+        raise ValueError(
+            f'{args.recipe} is not a recipe: it should hold one JSON object')
     names = {f.name for f in fields(Recipe)} - {'scheme'}
-    try: recipe = Recipe.from_dict(start | file | {k: v for k, v in vars(args).items() if k in names})
-    except ValueError as e: raise ValueError(f'{args.recipe} with these flags: {e}' if args.recipe else e) from None
+    try:
+        recipe = Recipe.from_dict(
+            start | file | {k: v for k, v in vars(args).items() if k in names})
+    except ValueError as e:
+        raise ValueError(f'{args.recipe} with these flags: {e}' if args.recipe
+                         else e) from None
     assert isinstance(recipe, Recipe)   # what type checkers cannot know
     return recipe
 
 # %% ../nbs/52_cli.ipynb #254c92b7
 def _run_dir(packed, recipe):
-    "Where a run goes by itself: the same data and recipe always lead to the same folder under runs/."
+    """Where a run goes by itself:
+    the same data and recipe always lead to the same folder under runs/."""
     text = json.dumps([packed.fingerprint, recipe.to_dict()], sort_keys=True)
     return Path('runs')/f'{packed.path.resolve().name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}'
 
@@ -220,11 +257,14 @@ def table(
     "IoU and F1 by class and the two summaries, as lines for a terminal."
     from facemask_seg.train import FEW
     number = lambda x: '    -' if x is None else f'{x:.3f}'
-    rows = [f'{name:<14}{number(report["iou"][name])}  {number(report["f1"][name])}' for name in report['iou']]
-    n, miou, foreground = report['n'], number(report['miou']), number(report['foreground_iou'])
-    rough = [f'only {_count(n)}: too few, the scores say little']
+    rows = [f'{name:<14}{number(report["iou"][name])}  {number(report["f1"][name])}'
+            for name in report['iou']]
+    n, miou, foreground = (report['n'], number(report['miou']),
+                           number(report['foreground_iou']))
+    rough = [f'only {n} photo{"s" if n > 1 else ""}: too few, the scores say little']
     return '\n'.join([f'{"class":<14}{"IoU":<7}F1', *rows,
-        f'mIoU {miou} without background; foreground IoU {foreground}; {_count(n)}', *(rough if n < FEW else [])])
+        f'mIoU {miou} without background; foreground IoU {foreground}; {n} photos',
+        *(rough if n < FEW else [])])
 
 # %% ../nbs/52_cli.ipynb #7e69363b
 def _train(args):
@@ -235,29 +275,35 @@ def _train(args):
     packed = Packed(args.packed)
     recipe = _recipe(args, packed)
     run = Path(args.run_dir) if args.run_dir else _run_dir(packed, recipe)
-    with joined(args.device) as device:   # by torchrun there may be more processes; the first one speaks
+    # by torchrun there may be more processes; the first one speaks
+    with joined(args.device) as device:
         first = team().rank == 0
         if first: _say(f'run folder: {run}')
-        result = fit(recipe, packed.path, run, device=device, workers=args.workers, progress=first,
-                     compiled=args.compile)
+        result = fit(recipe, packed.path, run, device=device, workers=args.workers,
+                     progress=first, compiled=args.compile)
     if not first: return
-    print(table(result['test']) if result['test'] else f'{len(packed)} photos leave none for testing')
+    print(table(result['test']) if result['test']
+          else f'{len(packed)} photos leave none for testing')
     print(f'test split; best epoch {result["best_epoch"]}; everything is in {run}')
     print(f'next: {NAME} predict PHOTO --weights {shlex.quote(str(run))}')
 
 # %% ../nbs/52_cli.ipynb #228c7d60
 def _add_device(parser):
     "The --device flag, the same everywhere."
-    parser.add_argument('--device', default='auto', help='auto, cpu, cuda or mps (default: %(default)s)')
+    parser.add_argument('--device', default='auto',
+                        help='auto, cpu, cuda or mps (default: %(default)s)')
 
 def _add_train(commands):
     "The `train` sub-command."
-    p = _add(commands, 'train', _train, 'train a network on a packed folder, or go on where it stopped',
-        'packed', 'packed --epochs 25 --size 256 --run runs/large', 'packed --recipe runs/large/recipe.json --lr 3e-4')
+    p = _add(commands, 'train', _train,
+             'train a network on a packed folder, or go on where it stopped',
+        'packed', 'packed --epochs 25 --size 256 --run runs/large',
+        'packed --recipe runs/large/recipe.json --lr 3e-4')
     p.add_argument('packed', metavar='PACKED', help=f'folder made by {NAME} convert')
     p.add_argument('--run', '--run-dir', dest='run_dir', metavar='DIR',
         help='run folder (default: runs/NAME, the same for the same command)')
-    p.add_argument('--compile', action='store_true', help='make one program of the network: faster steps on a GPU')
+    p.add_argument('--compile', action='store_true',
+                   help='make one program of the network: faster steps on a GPU')
     p.add_argument('--recipe', metavar='FILE', help='JSON with fields of a recipe, such as recipe.json of another run')
     _add_workers(p, 'processes', 0)
     _add_device(p)
@@ -270,11 +316,13 @@ def newest_run(
     "The newest run in `folder`. Raises `FileNotFoundError` when there is none."
     weights = list(Path(folder).glob('*/best.safetensors'))
     if not weights: raise FileNotFoundError(
-        f'no run in {folder}/: train one with "{NAME} train PACKED", or name one with --weights RUN')
+        f'no run in {folder}/: train one with "{NAME} train PACKED", '
+        'or name one with --weights RUN')
     return max(weights, key=lambda w: w.stat().st_mtime_ns).parent
 
 def _weights(args):
-    "The run or weights file that `args` ask for; None is the model that comes with the package."
+    """The run or weights file that `args` ask for;
+    None is the model that comes with the package."""
     if args.weights != 'newest': return Path(args.weights) if args.weights else None
     run = newest_run()
     _say(f'weights: {run}, the newest run')
@@ -289,14 +337,16 @@ def _segmenter(args, otherwise=None):
 
 # %% ../nbs/52_cli.ipynb #d4eed05b
 def _split(packed, recipe, name):
-    "Indices of one split of `packed`, cut as `recipe` says; None for all. Raises `ValueError` when it is empty."
+    """Indices of one split of `packed`, cut as `recipe` says; None for all.
+    Raises `ValueError` when it is empty."""
     from facemask_seg.data import split
     if name == 'all': return None
     sizes = {k: recipe[k] for k in ('valid', 'test') if k in recipe}
     if name == 'train': sizes['train'] = recipe.get('train')
     indices = split(len(packed), seed=recipe.get('split_seed'), **sizes)[name].tolist()
     if not indices: raise ValueError(
-        f'{packed.path}: of {len(packed)} photos none fall into the {name} split; use --split all')
+        f'{packed.path}: of {len(packed)} photos none fall into the {name} split; '
+        'use --split all')
     return indices
 
 # %% ../nbs/52_cli.ipynb #c7e13a4e
@@ -310,12 +360,15 @@ def _score(args):
     packed = Packed(args.packed)
     segmenter = _segmenter(args, None if args.weights else packed.scheme)
     meta = segmenter.meta
-    if packed.size != meta.size: _say(f'the photos have {packed.size} px, the model is for {meta.size}: resized')
-    photos = FaceDataset(packed, _split(packed, meta.recipe, args.split), scheme=meta.scheme, size=meta.size)
+    if packed.size != meta.size:
+        _say(f'the photos have {packed.size} px, the model is for {meta.size}: resized')
+    photos = FaceDataset(packed, _split(packed, meta.recipe, args.split),
+                         scheme=meta.scheme, size=meta.size)
     check_unseen(meta, [packed.names[i] for i in photos.indices], args.split)
     loader = batches(photos, meta.recipe.get('batch_size', 8))
     network = Mirrored(segmenter.model, meta.scheme) if args.tta else segmenter.model
-    return evaluate(network, loader, meta.scheme, stats=meta.stats, device=segmenter.device)
+    return evaluate(network, loader, meta.scheme, stats=meta.stats,
+                    device=segmenter.device)
 
 REPORTED = 'miou', 'iou', 'f1', 'foreground_iou', 'n'
 
@@ -323,41 +376,52 @@ def _evaluate(args):
     "Print how good a model is, as a table or as one JSON object."
     report = _score(args)
     looks = {'tta': True} if args.tta else {}
-    print(json.dumps({k: report[k] for k in REPORTED} | looks) if args.json else table(report))
-    if looks and not args.json: print('each photo was looked at twice, as it is and in a mirror (--tta)')
+    print(json.dumps({k: report[k] for k in REPORTED} | looks) if args.json
+          else table(report))
+    if looks and not args.json:
+        print('each photo was looked at twice, as it is and in a mirror (--tta)')
 
 # %% ../nbs/52_cli.ipynb #448e9e62
 def _add_weights(parser):
     "The --weights, --scheme and --tta flags of everything that uses a trained model."
     parser.add_argument('--weights', metavar='RUN',
-        help='run folder, .safetensors file, or newest: the newest run under runs/ (default: the model of the package)')
+        help='run folder, .safetensors file, or newest: the newest run under runs/ '
+             '(default: the model of the package)')
     parser.add_argument('--scheme', metavar='NAME',
-        help='classes to find, unions of those of the model: a built-in scheme such as face, or a JSON file')
+        help='classes to find, unions of those of the model: '
+             'a built-in scheme such as face, or a JSON file')
     parser.add_argument('--tta', action='store_true',
-        help='look at the mirror image of each photo, too: a little better, at twice the cost')
+        help='look at the mirror image of each photo, too: a little better, '
+             'at twice the cost')
 
 def _add_evaluate(commands):
     "The `evaluate` sub-command."
-    p = _add(commands, 'evaluate', _evaluate, 'measure a trained model on a packed folder',
-        'packed', 'packed --weights runs/large --split valid', 'other-faces --split all --scheme foreground --json')
+    p = _add(commands, 'evaluate', _evaluate,
+             'measure a trained model on a packed folder',
+        'packed', 'packed --weights runs/large --split valid',
+        'other-faces --split all --scheme foreground --json')
     p.add_argument('packed', metavar='PACKED', help=f'folder made by {NAME} convert')
     _add_weights(p)
     p.add_argument('--split', choices=['all', 'train', 'valid', 'test'], default='test',
         help='which photos, as the run divided them (default: %(default)s)')
-    p.add_argument('--json', action='store_true', help='one JSON object and nothing else on standard output')
+    p.add_argument('--json', action='store_true',
+                   help='one JSON object and nothing else on standard output')
     _add_device(p)
 
 # %% ../nbs/52_cli.ipynb #b15dcbbb
 def _predict(args):
-    "Write a mask and an overlay for every photo and print how much of it each class covers."
-    from facemask_seg.predict import photos_of
-    files = [f for p in map(Path, args.photos) for f in (photos_of(p) if p.is_dir() else [p])]
+    """Write a mask and an overlay for every photo and print how much
+    of it each class covers."""
+    from facemask_seg.images import find_photos
+    files = [f for p in map(Path, args.photos)
+             for f in (find_photos(p) if p.is_dir() else [p])]
     segmenter = _segmenter(args)
     if 'licence' in segmenter.meta.card: _say(segmenter.meta.card['licence'])
     rows = _predict_files(args, segmenter, files)
     good, bad = [r for r in rows if 'mask' in r], [r for r in rows if 'reason' in r]
     if good: print(_printable(_areas(good)))
-    if len(rows) < len(files): print(f'{_count(len(files) - len(rows))} had a mask already')
+    if len(rows) < len(files):
+        print(f'{len(files) - len(rows)} photos had a mask already')
     if len(bad) < len(files): print(f'masks, overlays and faces.csv are in {args.out}')
     for row in good:
         if row['faces'] == []: _say(f'{row["file"]}: no face found')
@@ -365,12 +429,16 @@ def _predict(args):
     return 2 if bad else 0
 
 def _predict_files(args, segmenter, files):
-    "`predict.predict_files` with the flags of `predict`; its warnings become lines on standard error."
+    """`predict.predict_files` with the flags of `predict`;
+    its warnings become lines on standard error."""
     from facemask_seg.predict import predict_files
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *args, **kwargs: _say(str(message))
-        try: return predict_files(segmenter, files, args.out, faces=args.faces, tta=args.tta, workers=args.workers,
-                                  overwrite=args.overwrite, skip_existing=args.skip_existing)
+        try:
+            return predict_files(segmenter, files, args.out, faces=args.faces,
+                                 tta=args.tta, workers=args.workers,
+                                 overwrite=args.overwrite,
+                                 skip_existing=args.skip_existing)
         except ImportError as e:     # no detector
             if args.faces != 'all': raise
             raise ValueError(str(e)) from None
@@ -383,11 +451,13 @@ def _printable(text):
     return text.encode('utf-8', 'backslashreplace').decode()
 
 def _areas(rows):
-    "A table: for each photo its faces, and the share of its pixels that each class but background covers."
+    """A table: for each photo its faces,
+    and the share of its pixels that each class but background covers."""
     names, width = list(rows[0]['areas'])[1:], max(5, *(len(r['file']) for r in rows))
     if len(names) > WIDEST: names = []
     counts = lambda r: [] if r.get('faces') is None else [f'{len(r["faces"]):5}']
-    head = ['photo'.ljust(width), *(['faces'] if counts(rows[0]) else []), *(n + ' ' for n in names)]
+    head = ['photo'.ljust(width), *(['faces'] if counts(rows[0]) else []),
+            *(n + ' ' for n in names)]
     shares = lambda r: [f'{100*r["areas"][n]:{len(n)}.2f}%' for n in names]
     lines = [[r['file'].ljust(width), *counts(r), *shares(r)] for r in rows]
     return '\n'.join('  '.join(line).rstrip() for line in [head, *lines])
@@ -396,19 +466,25 @@ def _areas(rows):
 def _add_predict(commands):
     "The `predict` sub-command."
     p = _add(commands, 'predict', _predict, 'find the classes in photos',
-        'photo.jpg', 'photos/ --scheme face --skip-existing', 'photos/ more/*.png --weights runs/large --out masks')
-    p.add_argument('photos', metavar='PHOTO', nargs='+', help='photo, or folder of photos')
+        'photo.jpg', 'photos/ --scheme face --skip-existing',
+        'photos/ more/*.png --weights runs/large --out masks')
+    p.add_argument('photos', metavar='PHOTO', nargs='+',
+                   help='photo, or folder of photos')
     p.add_argument('--faces', choices=['auto', 'one', 'all'], default='auto',
-        help='one face fills the photo, all that are found in it, or what the model is made for (default: %(default)s)')
+        help='one face fills the photo, all that are found in it, '
+             'or what the model is made for (default: %(default)s)')
     _add_weights(p)
     p.add_argument('--out', metavar='DIR', default='predictions',
         help='where masks, overlays and faces.csv go (default: %(default)s)')
     there = p.add_mutually_exclusive_group()
-    there.add_argument('--overwrite', action='store_true', help='replace masks and overlays that are there')
-    there.add_argument('--skip-existing', action='store_true', help='leave out photos whose mask is there')
+    there.add_argument('--overwrite', action='store_true',
+                       help='replace masks and overlays that are there')
+    there.add_argument('--skip-existing', action='store_true',
+                       help='leave out photos whose mask is there')
     _add_workers(p, 'threads')
     _add_device(p)
-    p.set_defaults(again=lambda args: [] if args.overwrite or args.skip_existing else ['--skip-existing'])
+    p.set_defaults(again=lambda args: [] if args.overwrite or args.skip_existing
+                   else ['--skip-existing'])
 
 # %% ../nbs/52_cli.ipynb #a6412f0b
 def demo_picture(
@@ -424,14 +500,19 @@ def demo_picture(
     from facemask_seg.predict import Segmenter
     packed, segmenter = Packed(data), Segmenter.load(run)
     indices = (_split(packed, segmenter.meta.recipe, 'test') or [])[:n]
-    photos, truth = [packed.images[i] for i in indices], [packed.masks[i] for i in indices]
-    masks = [0*truth[0]]*len(photos) + truth + [segmenter.predict(p).mask for p in photos]
-    titles = [t for row in ('photo', 'truth', 'prediction') for t in [row] + ['']*(len(photos)-1)]
-    picture = show_masks(photos*3, masks, packed.scheme, titles=titles, cols=len(photos))
+    photos, truth = ([packed.images[i] for i in indices],
+                     [packed.masks[i] for i in indices])
+    masks = ([0*truth[0]]*len(photos) + truth
+             + [segmenter.predict(p).mask for p in photos])
+    titles = [t for row in ('photo', 'truth', 'prediction')
+              for t in [row] + ['']*(len(photos)-1)]
+    picture = show_masks(photos*3, masks, packed.scheme, titles=titles,
+                         cols=len(photos))
     with atomic(path) as temporary: picture.savefig(temporary, format='png', dpi=150)
 
 # %% ../nbs/52_cli.ipynb #595c4b96
-FACES = 400   # Drawn for the demo: enough to learn both eyes and the lips, few enough for a coffee break
+# Drawn for the demo: enough to learn both eyes and the lips, few enough for a coffee break
+FACES = 400
 
 def _demo(args):
     "Draw faces, train, evaluate, and say where to look."
@@ -440,13 +521,15 @@ def _demo(args):
     out = Path(args.out)
     faces, run, picture = out/'faces', out/'run', out/'masks.png'
     if (run/'result.json').exists():
-        print(f'{out} holds a finished demo: showing it again. Delete the folder for a new one.')
+        print(f'{out} holds a finished demo: showing it again. '
+              'Delete the folder for a new one.')
     if not (faces/'manifest.json').exists():
         print(f'Drawing {FACES} faces of {DEMO.size} px')
         pack_drawn(faces, FACES, size=DEMO.size)
     result = fit(DEMO, faces, run, device=args.device)
     if not picture.exists(): demo_picture(run, faces, picture)
-    print(f'\nOn {result["n"]} drawn faces that it has not seen:\n{table(result["test"])}\n')
+    print(f'\nOn {result["n"]} drawn faces that it has not '
+          f'seen:\n{table(result["test"])}\n')
     print(_pointers(picture, run))
 
 def _pointers(picture, run):
@@ -455,14 +538,16 @@ def _pointers(picture, run):
     return '\n'.join([
         f'Look at      {picture}   photos, true masks, predicted masks',
         f'             {run/"curve.png"}   how it learned',
-        f'Your photo   {NAME} predict PHOTO --weights {quoted}   (it knows drawn faces only)',
-        f'Your faces   {NAME} convert SOURCE packed, then {NAME} train packed',
-        'Understand   the notebook 00_first_light.ipynb, in the folder nbs of the repository'])
+        f'Your photo   {NAME} predict PHOTO --weights {quoted}   (it knows drawn faces '
+        'only)', f'Your faces   {NAME} convert SOURCE packed, then {NAME} train packed',
+        'Understand   the notebook 00_first_light.ipynb, in the folder nbs of the '
+        'repository'])
 
 # %% ../nbs/52_cli.ipynb #01162760
 def _add_demo(commands):
     "The `demo` sub-command."
-    p = _add(commands, 'demo', _demo, 'draw faces, train on them and look at the result, in a few minutes',
+    p = _add(commands, 'demo', _demo,
+             'draw faces, train on them and look at the result, in a few minutes',
         '', '--out my-demo')
     p.add_argument('--out', metavar='DIR', default='demo',
         help='folder for everything it makes (default: %(default)s)')
@@ -476,42 +561,56 @@ def _list_experiments(runs):
     done = Counter(r['run'] for r in runs)
     for name, experiment in EXPERIMENTS.items():
         print(f'{name}: {experiment.question}')
-        for recipe in experiment.recipes: print(f'  {recipe:<28}{done[recipe] or "not"} run')
+        for recipe in experiment.recipes:
+            print(f'  {recipe:<28}{done[recipe] or "not"} run')
 
 def _experiment(args):
-    "Make the runs of an experiment, then show its table; or list what there is, or the leaderboard."
+    """Make the runs of an experiment, then show its table;
+    or list what there is, or the leaderboard."""
     from facemask_seg.experiments import EXPERIMENTS, leaderboard, markdown, read_runs, run_experiment
-    stored = args.results if Path(args.results).is_dir() else None   # None: the course's own
+    # None: the course's own
+    stored = args.results if Path(args.results).is_dir() else None
     if args.leaderboard: return print(leaderboard(read_runs(stored)))
     if args.list: return _list_experiments(read_runs(args.results))
     if not (args.name and args.data): raise ValueError(
-        f'name an experiment and --data PACKED; {NAME} experiment --list shows what there is')
+        f'name an experiment and --data PACKED; {NAME} experiment --list shows what '
+        'there is')
     choices = dict(size=args.size, epochs=args.epochs, precision=args.precision)
-    for _ in run_experiment(args.name, args.data, args.seeds, args.missing, args.encoder, args.start, args.report_masks,
+    for _ in run_experiment(args.name, args.data, args.seeds, args.missing,
+                            args.encoder, args.start, args.report_masks,
                             args.results, device=args.device, **choices): pass
     print(markdown(EXPERIMENTS[args.name], read_runs(args.results)))
 
 # %% ../nbs/52_cli.ipynb #3399e214
 def _add_experiment(commands):
     "The `experiment` sub-command."
-    p = _add(commands, 'experiment', _experiment, "make the runs of one of the course's experiments, or list them",
+    p = _add(commands, 'experiment', _experiment,
+             "make the runs of one of the course's experiments, or list them",
         '--list', '--leaderboard', 'four_classes --data packed --seeds 3 --missing',
         'unfreezing --data packed --encoder runs/rest-of-face',
         'autopsy --data packed --report-masks packed-original --epochs 2')
     p.add_argument('name', metavar='NAME', nargs='?', help='which one')
-    p.add_argument('--list', action='store_true', help='show all experiments and how many runs of each are stored')
-    p.add_argument('--leaderboard', action='store_true', help='show all stored runs in one table, and peers')
+    p.add_argument('--list', action='store_true',
+                   help='show all experiments and how many runs of each are stored')
+    p.add_argument('--leaderboard', action='store_true',
+                   help='show all stored runs in one table, and peers')
     p.add_argument('--data', metavar='PACKED', help=f'folder made by {NAME} convert')
     p.add_argument('--report-masks', metavar='PACKED',
-        help=f'for autopsy and all_but_one: the same photos, made by {NAME} convert --original')
-    p.add_argument('--encoder', metavar='RUN', help="run folder or weights file in the place of ImageNet's weights")
-    p.add_argument('--start', metavar='RUN', help='run to go on from, for small_first and drawn_first')
-    p.add_argument('--seeds', type=int, default=1, help='how many seeds, counted from 0 (default: %(default)s)')
+        help='for autopsy and all_but_one: the same photos, '
+             f'made by {NAME} convert --original')
+    p.add_argument('--encoder', metavar='RUN',
+                   help="run folder or weights file in the place of ImageNet's weights")
+    p.add_argument('--start', metavar='RUN',
+                   help='run to go on from, for small_first and drawn_first')
+    p.add_argument('--seeds', type=int, default=1,
+                   help='how many seeds, counted from 0 (default: %(default)s)')
     p.add_argument('--size', type=int, help='side of the squares in pixels')
     p.add_argument('--epochs', type=int, help='passes over the training split')
     p.add_argument('--precision', help='bf16, fp16 or fp32')
-    p.add_argument('--missing', action='store_true', help='only runs that are not stored yet')
-    p.add_argument('--results', metavar='DIR', default='results', help='runs go to DIR/runs (default: %(default)s)')
+    p.add_argument('--missing', action='store_true',
+                   help='only runs that are not stored yet')
+    p.add_argument('--results', metavar='DIR', default='results',
+                   help='runs go to DIR/runs (default: %(default)s)')
     _add_device(p)
 
 # %% ../nbs/52_cli.ipynb #export-02
@@ -524,26 +623,32 @@ def _export(args):
     except ImportError as e: raise ValueError(str(e)) from None
     card = read_meta(weights).card
     if 'licence' in card: _say(card['licence'])
-    print(f'{path}: {path.stat().st_size / 2**20:.1f} MiB; photos (uint8) in, probabilities out, any size')
+    print(f'{path}: {path.stat().st_size / 2**20:.1f} MiB; photos (uint8) in, '
+          'probabilities out, any size')
 
 def _add_export(commands):
     "The `export` sub-command."
-    p = _add(commands, 'export', _export, 'write a trained model as ONNX, for programs without PyTorch',
+    p = _add(commands, 'export', _export,
+             'write a trained model as ONNX, for programs without PyTorch',
         'face.onnx --scheme face', 'mine.onnx --weights runs/mine')
-    p.add_argument('dest', metavar='MODEL.onnx', help='the file to write; one that is there is replaced')
+    p.add_argument('dest', metavar='MODEL.onnx',
+                   help='the file to write; one that is there is replaced')
     _add_weights(p)
 
 # %% ../nbs/52_cli.ipynb #7c036cfc
 def make_parser()->argparse.ArgumentParser:
     "The parser of the whole command; without a sub-command it prints its help."
     parser = _Parser(prog=NAME,
-        description='Find eyes and lips in photos of faces: pack data, train, measure, predict.',
-        epilog=f'start here: {NAME} predict PHOTO, or {NAME} demo\nhelp for one: {NAME} train --help',
+        description='Find eyes and lips in photos of faces: pack data, train, measure, '
+                    'predict.',
+        epilog=f'start here: {NAME} predict PHOTO, or {NAME} demo\nhelp for one: '
+               f'{NAME} train --help',
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--version', action='version', version=f'{NAME} {__version__}')
     parser.set_defaults(run=lambda args: parser.print_help())
     commands = parser.add_subparsers(title='commands', metavar='COMMAND')
-    adds = _add_convert, _add_train, _add_evaluate, _add_predict, _add_demo, _add_experiment, _add_export
+    adds = (_add_convert, _add_train, _add_evaluate, _add_predict, _add_demo,
+            _add_experiment, _add_export)
     for add in adds: add(commands)
     return parser
 
@@ -551,14 +656,17 @@ def make_parser()->argparse.ArgumentParser:
 @contextmanager
 def _ended_politely():
     "A command that the system ends (SIGTERM) cleans up as it does after Ctrl-C."
-    main_thread = threading.current_thread() is threading.main_thread()   # no other may ask for signals
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if main_thread else None
+    # no other may ask for signals
+    main_thread = threading.current_thread() is threading.main_thread()
+    before = (signal.signal(signal.SIGTERM, signal.default_int_handler) if main_thread
+              else None)
     try: yield
     finally:
         if before is not None: signal.signal(signal.SIGTERM, before)
 
 def main(
     argv:list[str]|None=None, # The words after the command's name; None: those it was started with
-)->int:                       # Exit code: 0 done, 2 user's mistake, 130 Ctrl-C or SIGTERM
+)->int: # Exit code: 0 done, 2 user's mistake, 130 Ctrl-C or SIGTERM
     "The `facemask-seg` command."
-    with _ended_politely(): return _run(make_parser(), sys.argv[1:] if argv is None else argv)
+    with _ended_politely():
+        return _run(make_parser(), sys.argv[1:] if argv is None else argv)

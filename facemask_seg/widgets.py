@@ -49,7 +49,8 @@ def draw_browse(
     "A photo with some of its classes painted, and a legend."
     some = np.where(np.isin(mask, shown), mask, 0).astype(np.uint8)
     width = max(1, len(mask)//128)
-    painted = overlay(photo, some, scheme, 1.) if style == 'fill' else outline(photo, some, scheme, width)
+    painted = (overlay(photo, some, scheme, 1.) if style == 'fill'
+               else outline(photo, some, scheme, width))
     picture = Picture(4.6, 3)
     left, right = picture.subplots(1, 2, width_ratios=(2, 1))
     left.imshow(((1-opacity)*photo + opacity*painted)/255)
@@ -65,7 +66,8 @@ class Explorer(W.VBox):
         **controls:Any  # Widgets that have a `value`
     ):
         self.draw, self.controls = draw, controls
-        size = {'align_self': 'flex-start', 'max_width': '100%'} # its own, if there is room
+        # its own, if there is room
+        size = {'align_self': 'flex-start', 'max_width': '100%'}
         self.image, self.says = W.Image(format='png', layout=size), W.HTML()
         super().__init__([*controls.values(), self.image, self.says])
         for control in controls.values(): control.observe(self.redraw, 'value')
@@ -86,21 +88,24 @@ VIEW = 'application/vnd.jupyter.widget-view+json' # How Jupyter calls a live wid
 def _repr_mimebundle_(self:Explorer, include=None, exclude=None)->dict:
     "The live widget, and what it shows now for whoever has no kernel."
     view = {'version_major': 2, 'version_minor': 0, 'model_id': self.model_id}
-    return {'text/plain': html.unescape(self.says.value), VIEW: view} | _still(self.image.value)
+    return ({'text/plain': html.unescape(self.says.value), VIEW: view}
+            | _still(self.image.value))
 
 def _still(png): return {'image/png': b64encode(png).decode()} if png != NOTHING else {}
 
 NOTHING = b64decode( # A PNG of one transparent pixel
     'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=')
 
-setattr(Explorer, '_ipython_display_', None) # or ipywidgets 7 would never ask for the bundle
+# or ipywidgets 7 would never ask for the bundle
+setattr(Explorer, '_ipython_display_', None)
 
 # %% ../nbs/51_widgets.ipynb #w-wrong-code
 def _small_png(picture):
     "A picture as PNG with 256 colours, none far from its own."
     out = BytesIO()
     with Image.open(BytesIO(picture._repr_png_())) as image:
-        few = image.convert('RGB').quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few = image.convert('RGB').quantize(256, Image.Quantize.MAXCOVERAGE,
+                                            dither=Image.Dither.NONE)
     few.save(out, 'PNG')
     return out.getvalue()
 
@@ -122,16 +127,19 @@ def labelled(
 )->Any:            # The control
     "A control with a label of any length."
     layout = {'width': '28em', 'max_width': '100%'}
-    return kind(description=label, style={'description_width': 'initial'}, layout=layout, **options)
+    return kind(description=label, style={'description_width': 'initial'},
+                layout=layout, **options)
 
 # %% ../nbs/51_widgets.ipynb #w-browse-code
 def describe_mask(
     mask:np.ndarray, # (H, W) uint8 class ids
     scheme:Scheme,
 )->str:
-    "How much of a mask each class but background covers, in words; unknown pixels count as the rest."
+    """How much of a mask each class but background covers, in words;
+    unknown pixels count as the rest."""
     counts = np.bincount(mask.ravel(), minlength=256)/mask.size
-    return ', '.join(f'{name} {share:.2%}' for name, share in zip(scheme.classes[1:], counts[1:]))
+    return ', '.join(f'{name} {share:.2%}'
+                     for name, share in zip(scheme.classes[1:], counts[1:]))
 
 def browse(
     packed:Packed, # An open packed folder
@@ -140,9 +148,11 @@ def browse(
     names = packed.scheme.classes
     def draw(number, style, opacity, **boxes):
         shown = [i for i, box in enumerate(boxes.values(), 1) if box]
-        picture = draw_browse(packed.images[number], packed.masks[number], packed.scheme, shown, style, opacity)
+        picture = draw_browse(packed.images[number], packed.masks[number],
+                              packed.scheme, shown, style, opacity)
         return picture, f'{packed.names[number]}: {describe_mask(packed.masks[number], packed.scheme)}'
-    boxes = {f'class{i}': labelled(W.Checkbox, name, value=True, indent=False) for i, name in enumerate(names) if i}
+    boxes = {f'class{i}': labelled(W.Checkbox, name, value=True, indent=False)
+             for i, name in enumerate(names) if i}
     return Explorer(draw, number=labelled(W.IntSlider, 'photo', max=len(packed)-1),
         style=labelled(W.ToggleButtons, 'style', options=['outline', 'fill']),
         opacity=labelled(W.FloatSlider, 'opacity', value=1., max=1.), **boxes)
@@ -151,19 +161,22 @@ def browse(
 def _known(truth): return np.where(truth == IGNORE, IGNORE, truth > 0)
 
 def threshold_scores(
-    probabilities,    # (C, H, W), tensor or array; background first
+    probabilities, # (C, H, W), tensor or array; background first
     truth:np.ndarray, # (H, W) uint8 class ids
-    threshold:float,  # As for `loop.decide`
-)->dict[str, float]:  # 'iou', 'precision', 'recall' of the foreground; nan where there is nothing to divide by
+    threshold:float, # As for `loop.decide`
+)->dict[str, float]: # 'iou', 'precision', 'recall' of the foreground; nan where there is nothing to divide by
     "How well the foreground is found at a threshold."
     guess = decide(torch.as_tensor(probabilities), threshold).numpy() > 0
     cm = ConfusionMatrix(2).update(guess, _known(truth))
-    return {'iou': cm.iou[1].item(), 'precision': cm.precision[1].item(), 'recall': cm.recall[1].item()}
+    return {'iou': cm.iou[1].item(), 'precision': cm.precision[1].item(),
+            'recall': cm.recall[1].item()}
 
 # %% ../nbs/51_widgets.ipynb #w-threshold-draw-code
 #| code-fold: true
-OUTCOMES = {'found': '#009e73', 'missed': '#d55e00', 'false alarm': '#cc79a7'} # TP, FN, FP
-_OUTCOMES = Scheme('outcomes', ('background', *OUTCOMES), ('#000000', *OUTCOMES.values()))
+# TP, FN, FP
+OUTCOMES = {'found': '#009e73', 'missed': '#d55e00', 'false alarm': '#cc79a7'}
+_OUTCOMES = Scheme('outcomes', ('background', *OUTCOMES),
+                   ('#000000', *OUTCOMES.values()))
 
 def draw_threshold(
     photo:np.ndarray,   # (H, W, 3) uint8
@@ -172,10 +185,12 @@ def draw_threshold(
     threshold:float,
     curves:dict[float, dict], # `threshold_scores` by threshold
 )->Picture:
-    "What a threshold does to the photo, the probability of foreground, and the scores at all thresholds."
+    """What a threshold does to the photo, the probability of foreground,
+    and the scores at all thresholds."""
     guess = decide(torch.as_tensor(probabilities), threshold).numpy() > 0
     true, known = (truth > 0) & (truth != IGNORE), truth != IGNORE
-    outcome = np.where(guess & true, 1, np.where(true, 2, np.where(guess & known, 3, 0))).astype(np.uint8)
+    outcome = np.where(guess & true, 1, np.where(true, 2, np.where(guess & known, 3,
+                                                                   0))).astype(np.uint8)
     picture = Picture(9, 3.2)
     left, middle, right = picture.subplots(1, 3, width_ratios=(1, 1, 1.2))
     left.imshow(overlay(photo, outcome, _OUTCOMES, .7))
@@ -183,19 +198,23 @@ def draw_threshold(
     middle.imshow(np.asarray(probabilities)[1:].sum(0), vmin=0, vmax=1, cmap='gray')
     middle.set_title('probability of foreground')
     for ax in (left, middle): ax.axis('off')
-    for name, style, label in ('iou', '-', 'IoU'), ('precision', '--', 'precision'), ('recall', ':', 'recall'):
-        right.plot(list(curves), [scores[name] for scores in curves.values()], style, color='black', label=label)
+    for name, style, label in (('iou', '-', 'IoU'), ('precision', '--', 'precision'),
+                               ('recall', ':', 'recall')):
+        right.plot(list(curves), [scores[name] for scores in curves.values()], style,
+                   color='black', label=label)
     right.axvline(threshold, color='#0072b2')
     right.set(xlabel='threshold', xlim=(0, 1), ylim=(0, 1.02))
     right.legend(frameon=False, loc='lower center')
     for i, (name, color) in enumerate(OUTCOMES.items()):
-        left.text(i/2, -.06, name, color=color, ha=('left', 'center', 'right')[i], transform=left.transAxes)
+        left.text(i/2, -.06, name, color=color, ha=('left', 'center', 'right')[i],
+                  transform=left.transAxes)
     return picture
 
 # %% ../nbs/51_widgets.ipynb #w-threshold-explore-code
 def _in_words(numbers):
     "Numbers and their names as a text; `none` for what is not a number."
-    return ', '.join(f"{name} {'none' if math.isnan(x) else format(x, '.3f')}" for name, x in numbers.items())
+    return ', '.join(f"{name} {'none' if math.isnan(x) else format(x, '.3f')}"
+                     for name, x in numbers.items())
 
 def explore_threshold(
     photo:np.ndarray,        # (H, W, 3) uint8
@@ -205,12 +224,16 @@ def explore_threshold(
 )->Explorer:
     "Move the threshold; see found, missed and falsely painted pixels, and the scores."
     if tuple(probabilities.shape) != (scheme.n_classes, *truth.shape): raise ValueError(
-        f'probabilities must be {(scheme.n_classes, *truth.shape)}, got {tuple(probabilities.shape)}')
-    curves = {t: threshold_scores(probabilities, truth, t) for t in np.linspace(0, 1, 51)}
+        f'probabilities must be {(scheme.n_classes, *truth.shape)}, '
+        f'got {tuple(probabilities.shape)}')
+    curves = {t: threshold_scores(probabilities, truth, t)
+              for t in np.linspace(0, 1, 51)}
     def draw(threshold):
         scores = threshold_scores(probabilities, truth, threshold)
-        said = _in_words({'IoU' if k == 'iou' else k: score for k, score in scores.items()})
-        return draw_threshold(photo, probabilities, truth, threshold, curves), f'threshold {threshold:.2f}: {said}'
+        said = _in_words({'IoU' if k == 'iou' else k: score
+                          for k, score in scores.items()})
+        return (draw_threshold(photo, probabilities, truth, threshold, curves),
+                f'threshold {threshold:.2f}: {said}')
     slider = labelled(W.FloatSlider, 'threshold', value=.5, max=1., step=.02)
     return Explorer(draw, threshold=slider)
 
@@ -252,14 +275,17 @@ def draw_painting(
     picture = Picture(7.5, 3)
     left, right = picture.subplots(1, 2, width_ratios=(1, 1.7))
     grey = np.where(painted, 235, 60).astype(np.uint8)
-    left.imshow(outline(np.stack([grey]*3, -1), (mask > 0).astype(np.uint8), Scheme('one', ('background', 'one'))))
+    left.imshow(outline(np.stack([grey]*3, -1), (mask > 0).astype(np.uint8),
+                        Scheme('one', ('background', 'one'))))
     left.set_title(f'{share:.0%} of the background', fontsize=10)
     left.axis('off')
-    for i, (name, color) in enumerate({"the original's Dice": '#d55e00', 'proper Dice': '#0072b2'}.items()):
+    for i, (name, color) in enumerate(
+        {"the original's Dice": '#d55e00', 'proper Dice': '#0072b2'}.items()):
         losses = [pair[i] for pair in curves.values()]
         right.plot(list(curves), losses, color=color, label=name)
         right.plot(share, np.interp(share, list(curves), losses), 'o', color=color)
-    right.set(xlabel='share of the background painted', ylabel='loss', ylim=(-.85, 1.05))
+    right.set(xlabel='share of the background painted', ylabel='loss',
+              ylim=(-.85, 1.05))
     right.legend(frameon=False, loc='lower center', bbox_to_anchor=(.5, 1), ncols=2)
     return picture
 
@@ -277,8 +303,10 @@ def explore_loss(
         old, proper = curves[share]
         said = f"{share:.0%} of the background painted: the original's Dice {old:.2f}, proper Dice {proper:.2f}"
         return draw_painting(mask, areas[share], share, curves), said
-    return Explorer(draw, share=labelled(W.FloatSlider, 'painted background', value=.2, max=1., step=.05),
-                    value=labelled(W.FloatSlider, 'output where painted', value=1., min=.1, max=3.))
+    return Explorer(draw, share=labelled(W.FloatSlider, 'painted background', value=.2,
+                                         max=1., step=.05),
+                    value=labelled(W.FloatSlider, 'output where painted', value=1.,
+                                   min=.1, max=3.))
 
 # %% ../nbs/51_widgets.ipynb #w-conv-steps
 def convolution_steps(
@@ -287,7 +315,8 @@ def convolution_steps(
     stride:int=1,
     padding:int=0,     # Zeros around the picture
 )->list[tuple[int, int, np.ndarray]]: # Per step: top and left of the window, the answer so far
-    "A convolution, place by place; the window stands on the padded picture, nan is not answered yet."
+    """A convolution, place by place;
+    the window stands on the padded picture, nan is not answered yet."""
     x, k = np.pad(np.asarray(x, float), padding), len(kernel)
     rows, columns = (range(0, n-k+1, stride) for n in x.shape)
     answer, steps = np.full((len(rows), len(columns)), np.nan), []
@@ -303,7 +332,8 @@ def transposed_steps(
     kernel:np.ndarray, # (k, k)
     stride:int=1,      # How far the windows of neighbours lie apart
 )->list[tuple[int, int, np.ndarray]]: # Per step: top and left of the window, the answer so far
-    "A transposed convolution without padding, pixel by pixel; the window stands on the answer."
+    """A transposed convolution without padding, pixel by pixel;
+    the window stands on the answer."""
     x, k = np.asarray(x, float), len(kernel)
     answer, steps = np.zeros([(n-1)*stride + k for n in x.shape]), []
     for (i, j), pixel in np.ndenumerate(x):
@@ -315,19 +345,24 @@ def transposed_steps(
 # %% ../nbs/51_widgets.ipynb #w-conv-draw
 #| code-fold: true
 def _grid(ax, numbers, title, box=None, frame=0):
-    "Numbers as tiles; `box`: top, left and side of a square to mark; `frame`: how many outer tiles are crossed out."
+    """Numbers as tiles; `box`: top, left and side of a square to mark; `frame`:
+    how many outer tiles are crossed out."""
     numbers, (h, w) = np.asarray(numbers, float), np.shape(numbers)
     ax.imshow(numbers, cmap='PuOr', vmin=-9, vmax=9, alpha=.6)
     for (i, j), n in np.ndenumerate(numbers):
         inside = frame <= i < h-frame and frame <= j < w-frame
-        if not math.isnan(n): ax.text(j, i, f'{n:g}', ha='center', va='center', fontsize=9, alpha=1 if inside else .35)
-    ax.set(xticks=np.arange(w+1)-.5, yticks=np.arange(h+1)-.5, xlim=(-.5, w-.5), ylim=(h-.5, -.5))
+        if not math.isnan(n):
+            ax.text(j, i, f'{n:g}', ha='center', va='center', fontsize=9,
+                    alpha=1 if inside else .35)
+    ax.set(xticks=np.arange(w+1)-.5, yticks=np.arange(h+1)-.5, xlim=(-.5, w-.5),
+           ylim=(h-.5, -.5))
     ax.grid(color='white')
     ax.tick_params(length=0, labelbottom=False, labelleft=False)
     ax.set_title(title, fontsize=10)
     if box is None: return
     top, left, side = box
-    x, y = left-.5 + side*np.array([0, 1, 1, 0, 0]), top-.5 + side*np.array([0, 0, 1, 1, 0])
+    x, y = (left-.5 + side*np.array([0, 1, 1, 0, 0]),
+            top-.5 + side*np.array([0, 0, 1, 1, 0]))
     ax.plot(x, y, color='black', lw=2.5, clip_on=False)
 
 def draw_convolution(
@@ -339,21 +374,27 @@ def draw_convolution(
     transposed:bool=False,
 )->Picture:
     "Picture, kernel and answer at one step."
-    steps = transposed_steps(x, kernel, stride) if transposed else convolution_steps(x, kernel, stride, padding)
+    steps = (transposed_steps(x, kernel, stride) if transposed
+             else convolution_steps(x, kernel, stride, padding))
     top, left, answer = steps[step]
-    pixel, window = (*divmod(step, np.shape(x if transposed else answer)[1]), 1), (top, left, len(kernel))
+    pixel, window = ((*divmod(step, np.shape(x if transposed else answer)[1]), 1),
+                     (top, left, len(kernel)))
     picture = Picture(8, 3)
     a, b, c = picture.subplots(1, 3, width_ratios=(1.3, .7, 1.3))
     if transposed: _grid(a, x, 'picture', pixel)
     else: _grid(a, np.pad(x, padding), f'picture, padding {padding}', window, padding)
     _grid(b, kernel, 'kernel')
-    if transposed: _grid(c, answer, f'answer; padding {padding} cuts off the frame', window, padding)
+    if transposed:
+        _grid(c, answer, f'answer; padding {padding} cuts off the frame',
+              window, padding)
     else: _grid(c, answer, f'answer, {answer.shape[0]}x{answer.shape[1]}', pixel)
     return picture
 
 # %% ../nbs/51_widgets.ipynb #w-conv-sentence-code
-KERNELS = {'vertical edges': np.array([[-1, 0, 1]]*3), 'horizontal edges': np.array([[-1, 0, 1]]*3).T,
-           'sum of all nine': np.ones((3, 3), int), 'only the middle': np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])}
+KERNELS = {'vertical edges': np.array([[-1, 0, 1]]*3),
+           'horizontal edges': np.array([[-1, 0, 1]]*3).T,
+           'sum of all nine': np.ones((3, 3), int),
+           'only the middle': np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])}
 SMALL = np.pad(np.ones((3, 3), int), 1) # A spot
 SMALL[2, 2] = 2
 
@@ -373,25 +414,30 @@ def describe_step(
     top, left, answer = convolution_steps(x, kernel, stride, padding)[step]
     k = len(kernel)
     window = np.pad(x, padding)[top:top+k, left:left+k]
-    products = [f'{a:g}·({w:g})' if w < 0 else f'{a:g}·{w:g}' for a, w in zip(window.flat, kernel.flat) if w]
+    products = [f'{a:g}·({w:g})' if w < 0 else f'{a:g}·{w:g}'
+                for a, w in zip(window.flat, kernel.flat) if w]
     return f"place {step+1} of {answer.size}: {' + '.join(products)} = {answer.ravel()[step]:g}"
 
 # %% ../nbs/51_widgets.ipynb #w-conv-explore
 def explore_convolution()->Explorer:
-    "Step a 3x3 kernel over a small picture; stride, padding, and the transposed convolution."
+    """Step a 3x3 kernel over a small picture;
+    stride, padding, and the transposed convolution."""
     def count(kind, stride, padding):
         if kind == 'transposed': return SMALL.size
-        return len(convolution_steps(SMALL, KERNELS['only the middle'], stride, padding))
+        return len(
+            convolution_steps(SMALL, KERNELS['only the middle'], stride, padding))
     def draw(kind, kernel, stride, padding, step):
         step = min(step, count(kind, stride, padding)) - 1
         how = SMALL, KERNELS[kernel], stride, padding, step, kind == 'transposed'
         return draw_convolution(*how), describe_step(*how)
-    explorer = Explorer(draw, kind=labelled(W.ToggleButtons, 'kind', options=['convolution', 'transposed']),
+    explorer = Explorer(draw, kind=labelled(W.ToggleButtons, 'kind',
+                                            options=['convolution', 'transposed']),
         kernel=labelled(W.Dropdown, 'kernel', options=list(KERNELS)),
         stride=labelled(W.IntSlider, 'stride', value=1, min=1, max=2),
         padding=labelled(W.IntSlider, 'padding', value=0, max=1),
         step=labelled(W.IntSlider, 'step', value=1, min=1, max=9))
-    kind, stride, padding, step = (explorer.controls[k] for k in ('kind', 'stride', 'padding', 'step'))
+    kind, stride, padding, step = (explorer.controls[k]
+                                   for k in ('kind', 'stride', 'padding', 'step'))
     def limit(change): step.max = count(kind.value, stride.value, padding.value)
     for control in (kind, stride, padding): control.observe(limit, 'value')
     return explorer
@@ -412,7 +458,8 @@ def draw_schedule(
     "The learning rate over the steps."
     picture = Picture(6, 2.6)
     ax = picture.subplots()
-    ax.plot(range(1, len(rates)+1), rates, color='#0072b2', marker='.' if len(rates) <= 60 else None)
+    ax.plot(range(1, len(rates)+1), rates, color='#0072b2',
+            marker='.' if len(rates) <= 60 else None)
     ax.set(xlabel='step', ylabel='learning rate', ylim=(0, None))
     ax.set_title(f'highest {max(rates):.3g}, mean {np.mean(rates):.3g}', fontsize=10)
     return picture
@@ -425,8 +472,10 @@ def explore_schedule()->Explorer:
         top = rates.index(max(rates)) + 1
         said = f'{steps} steps: first {rates[0]:.3g}, highest {max(rates):.3g} at step {top}, last {rates[-1]:.3g}'
         return draw_schedule(rates), said
-    return Explorer(draw, schedule=labelled(W.ToggleButtons, 'schedule', options=['onecycle', 'constant']),
-        peak=labelled(W.FloatLogSlider, 'peak', value=1e-3, min=-5, max=-1, readout_format='.1e'),
+    return Explorer(draw, schedule=labelled(W.ToggleButtons, 'schedule',
+                                            options=['onecycle', 'constant']),
+        peak=labelled(W.FloatLogSlider, 'peak', value=1e-3, min=-5, max=-1,
+                      readout_format='.1e'),
         warmup=labelled(W.FloatSlider, 'warm-up', value=.15, max=.9, step=.05),
         steps=labelled(W.IntSlider, 'steps', value=100, min=10, max=1000, step=10))
 
@@ -434,15 +483,19 @@ def explore_schedule()->Explorer:
 def read_run(
     run_dir:str|Path, # A run folder
 )->list[dict[str, float]]: # A dict per epoch
-    "The history of a run so far. Raises `FileNotFoundError` before there is one, `ValueError` if it is damaged."
+    """The history of a run so far.
+    Raises `FileNotFoundError` before there is one, `ValueError` if it is damaged."""
     path = Path(run_dir)/'history.csv'
     if not path.is_file(): raise FileNotFoundError(
-        f'{Path(run_dir).name}: there is no {path.name} yet; it is written when the first epoch has ended')
+        f'{Path(run_dir).name}: there is no {path.name} yet; '
+        'it is written when the first epoch has ended')
     with open(path, newline='', encoding='utf-8') as f: rows = list(csv.DictReader(f))
     try:
-        if not rows or not {'epoch', 'miou'} <= rows[0].keys(): raise ValueError('no epoch with a mIoU')
+        if not rows or not {'epoch', 'miou'} <= rows[0].keys():
+            raise ValueError('no epoch with a mIoU')
         return [{k: float(v or 'nan') for k, v in row.items()} for row in rows]
-    except (TypeError, ValueError) as e: raise ValueError(f'{path.name} is not the history of a run ({e})') from e
+    except (TypeError, ValueError) as e:
+        raise ValueError(f'{path.name} is not the history of a run ({e})') from e
 
 # %% ../nbs/51_widgets.ipynb #w-monitor-draw
 #| code-fold: true
@@ -455,7 +508,9 @@ def draw_run(
     for key in history[0]:
         ax = left if 'loss' in key else right if 'iou' in key else None
         bold = dict(color='black', lw=2) if key == 'miou' else {}
-        if ax: ax.plot(epochs, [row[key] for row in history], marker='.', label=key.replace('_', ' '), **bold)
+        if ax:
+            ax.plot(epochs, [row[key] for row in history], marker='.',
+                    label=key.replace('_', ' '), **bold)
     left.set(xlabel='epoch', ylabel='loss')
     right.set(xlabel='epoch', ylabel='score', ylim=(0, 1))
     for ax in (left, right): ax.legend(frameon=False, fontsize=8)
@@ -467,7 +522,8 @@ def describe_run(
 )->str:
     "Where a run stands, in a sentence."
     last = history[-1]
-    names = {'train_loss': 'train loss', 'valid_loss': 'validation loss', 'miou': 'mIoU'}
+    names = {'train_loss': 'train loss', 'valid_loss': 'validation loss',
+             'miou': 'mIoU'}
     said = _in_words({name: last[key] for key, name in names.items() if key in last})
     scored = [row for row in history if not math.isnan(row['miou'])]
     best = max(scored, key=lambda row: row['miou'], default=None)
@@ -478,7 +534,8 @@ def describe_run(
 def _written(path): return path.stat().st_mtime_ns if path.exists() else None
 
 def _follow(explorer, run_dir, every):
-    "Draw again whenever the history of a run has changed, until the run has its result."
+    """Draw again whenever the history of a run has changed,
+    until the run has its result."""
     seen = _written(run_dir/'history.csv')
     while not (run_dir/'result.json').exists():
         time.sleep(every)
@@ -489,7 +546,7 @@ def _follow(explorer, run_dir, every):
 
 def monitor(
     run_dir:str|Path, # The folder of a run that is to come, is going on, or has ended
-    every:float=0.,   # Look by itself every so many seconds until the run has ended; 0: only when the button is pressed
+    every:float=0., # Look by itself every so many seconds until the run has ended; 0: only when the button is pressed
 )->Explorer:
     "The curves of a run as far as it is; the button looks again."
     def draw():
@@ -602,10 +659,12 @@ def uploaded(
 def draw_prediction(
     prediction:Prediction,
 )->Picture:
-    "The photo with its classes tinted, and how much of it each covers; of many classes only those that are there."
+    """The photo with its classes tinted, and how much of it each covers;
+    of many classes only those that are there."""
     tinted = prediction.overlay()
     tinted.thumbnail((640, 640))
-    rows = list(zip(prediction.scheme.classes, prediction.areas.values(), prediction.scheme.colors))[1:]
+    rows = list(zip(prediction.scheme.classes, prediction.areas.values(),
+                    prediction.scheme.colors))[1:]
     if len(rows) > 4: rows = [row for row in rows if row[1]]
     names, areas, colors = zip(*rows) if rows else ((), (), ())
     picture = Picture(7, max(3, .22*len(rows)))
@@ -613,7 +672,8 @@ def draw_prediction(
     left.imshow(tinted)
     left.axis('off')
     right.barh(range(len(rows)), [100*a for a in areas], height=.6, color=colors)
-    right.set(yticks=range(len(rows)), yticklabels=[n.replace('_', ' ') for n in names], xlabel='% of the photo')
+    right.set(yticks=range(len(rows)), yticklabels=[n.replace('_', ' ') for n in names],
+              xlabel='% of the photo')
     right.tick_params(axis='y', labelsize=8 if len(rows) > 8 else 10)
     right.set_ylim(max(len(rows), 3) - .5, -.5)
     return picture
@@ -623,12 +683,18 @@ def try_photo(
     segmenter:Segmenter,        # A trained network
     example:str|Path|None=None, # A photo to show before one is chosen
 )->Explorer:
-    "Upload a photo, and see what a network finds in it. What cannot be read is answered with a sentence."
+    """Upload a photo, and see what a network finds in it.
+    What cannot be read is answered with a sentence."""
     def draw(upload):
         file = uploaded(upload) or example
-        if file is None: return None, 'Choose a photo. It stays on the computer that runs this notebook.'
-        prediction, name = segmenter.predict(read_photo(file)), Path(str(getattr(file, 'name', file))).name
-        areas = ', '.join(f'{name} {area:.2%}' for name, area in list(prediction.areas.items())[1:])
-        return draw_prediction(prediction), f'{name}, {prediction.photo.width}x{prediction.photo.height}: {areas}'
+        if file is None:
+            return (None,
+                    'Choose a photo. It stays on the computer that runs this notebook.')
+        prediction, name = (segmenter.predict(read_photo(file)),
+                            Path(str(getattr(file, 'name', file))).name)
+        areas = ', '.join(f'{name} {area:.2%}'
+                          for name, area in list(prediction.areas.items())[1:])
+        return (draw_prediction(prediction),
+                f'{name}, {prediction.photo.width}x{prediction.photo.height}: {areas}')
     button = labelled(W.FileUpload, 'choose a photo', accept='image/*', multiple=False)
     return Explorer(draw, upload=button)

@@ -21,14 +21,19 @@ def _words_complaint(f):
     got = f({'lr': .01})
     if got is None: return 'your function returns nothing. Start with an empty list.'
     if got == ['--lr', .01]: return "words are text: write str(0.01), '0.01'."
-    if got != ['--lr', '0.01']: return f"{{'lr': 0.01}} should give ['--lr', '0.01'], yours gives {got}."
+    if got != ['--lr', '0.01']:
+        return f"{{'lr': 0.01}} should give ['--lr', '0.01'], yours gives {got}."
     got = f({'batch_size': 4})
-    if got == ['--batch_size', '4']: return 'in flags the underscore is a hyphen: --batch-size.'
-    if f({'weights': None}) == ['--weights', 'None']: return "None is written 'none' in the shell."
-    got, right = f({'batch_size': 4, 'weights': None}), ['--batch-size', '4', '--weights', 'none']
+    if got == ['--batch_size', '4']:
+        return 'in flags the underscore is a hyphen: --batch-size.'
+    if f({'weights': None}) == ['--weights', 'None']:
+        return "None is written 'none' in the shell."
+    got, right = (f({'batch_size': 4, 'weights': None}),
+                  ['--batch-size', '4', '--weights', 'none'])
     if got != right: return f'two changes should give {right}, yours gives {got}.'
     got = f({'class_weights': (1., 2.5)})
-    if got != ['--class-weights', '1.0,2.5']: return f"(1.0, 2.5) should give '1.0,2.5', yours gives {got[1:]}."
+    if got != ['--class-weights', '1.0,2.5']:
+        return f"(1.0, 2.5) should give '1.0,2.5', yours gives {got[1:]}."
 
 def check_words(
     f:Callable, # An attempt at `words`
@@ -37,16 +42,19 @@ def check_words(
     return judge(_words_complaint, f)
 
 # %% ../../nbs/solutions/52_cli.ipynb #d325c0de
-FAILURES = {'missing': FileNotFoundError('missing: no such file'), 'broken': ValueError('broken: not a photo'),
+FAILURES = {'missing': FileNotFoundError('missing: no such file'),
+            'broken': ValueError('broken: not a photo'),
             'ctrl-c': KeyboardInterrupt(), 'bug': ZeroDivisionError('division by zero')}
 
 def _try(attempt, *files):
-    "What `attempt` did with `files`: exit code, files tried, standard output, lines of standard error, exception."
+    """What `attempt` did with `files`:
+    exit code, files tried, standard output, lines of standard error, exception."""
     tried, raised, code = [], None, None
     def f(file):
         tried.append(file)
         if file in FAILURES: raise FAILURES[file]
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+    with (contextlib.redirect_stdout(io.StringIO()) as out,
+          contextlib.redirect_stderr(io.StringIO()) as err):
         try: code = attempt(f, list(files))
         except BaseException as e: raised = e
     return code, tried, out.getvalue(), err.getvalue().splitlines(), raised
@@ -56,27 +64,35 @@ def _goes_on(attempt):
     "What is wrong with how `attempt` goes through its files, or None."
     code, tried, out, err, raised = _try(attempt, 'a', 'b')
     if raised: return f'with two good files it raises {raised!r}.'
-    if tried != ['a', 'b']: return f"it should call f('a') and then f('b'), but the calls were for {tried}."
+    if tried != ['a', 'b']:
+        return f"it should call f('a') and then f('b'), but the calls were for {tried}."
     forgot = ' Did you forget to return it?' if code is None else ''
-    if code != 0: return f'when all went well the exit code is 0, yours is {code!r}.{forgot}'
+    if code != 0:
+        return f'when all went well the exit code is 0, yours is {code!r}.{forgot}'
     code, tried, out, err, raised = _try(attempt, 'a', 'missing', 'broken', 'b')
     if isinstance(raised, OSError):
         return 'it stops at the first missing file. Put the try around one call, not around the loop.'
-    if raised: return f'a broken photo raises ValueError, which you let through: {raised!r}. Catch it too.'
-    if tried[-1:] != ['b']: return f'it should go on after a bad file, but the calls were for {tried}.'
+    if raised:
+        return f'a broken photo raises ValueError, which you let through: {raised!r}. Catch it too.'
+    if tried[-1:] != ['b']:
+        return f'it should go on after a bad file, but the calls were for {tried}.'
 
 def _says(attempt):
     "What is wrong with what `attempt` says about two bad files, or None."
     code, tried, out, err, raised = _try(attempt, 'a', 'missing', 'broken', 'b')
-    if out: return f'standard output is for results, but has {out.strip()!r}. Use print(..., file=sys.stderr).'
-    if len(err) != 2: return f'two files failed, so two lines belong on standard error; there are {len(err)}.'
+    if out:
+        return f'standard output is for results, but has {out.strip()!r}. Use print(..., file=sys.stderr).'
+    if len(err) != 2:
+        return f'two files failed, so two lines belong on standard error; there are {len(err)}.'
     if not ('missing' in err[0] and 'not a photo' in err[1]):
         return f'each line should name the file and the reason; yours are {err}.'
-    if code != 2: return f'two files failed, so the exit code should be 2, yours is {code!r}.'
+    if code != 2:
+        return f'two files failed, so the exit code should be 2, yours is {code!r}.'
 
 def _lets_through(attempt):
     "What `attempt` catches that it should not, or None."
-    for file, what in ('ctrl-c', 'swallows Ctrl-C (KeyboardInterrupt)'), ('bug', 'hides a bug (ZeroDivisionError)'):
+    for file, what in (('ctrl-c', 'swallows Ctrl-C (KeyboardInterrupt)'),
+                       ('bug', 'hides a bug (ZeroDivisionError)')):
         if not isinstance(_try(attempt, file)[4], type(FAILURES[file])):
             return f'it {what}. Catch OSError and ValueError by name, nothing wider.'
 
@@ -94,15 +110,20 @@ def _spread_complaint(f):
         runs = [Path(tmp)/str(i) for i in range(3)]
         for run, miou in zip(runs, (.5, .25, .75)):
             run.mkdir()
-            (run/'result.json').write_text(json.dumps({'miou': miou, 'f1': 0}), encoding='utf-8')
+            (run/'result.json').write_text(json.dumps({'miou': miou, 'f1': 0}),
+                                           encoding='utf-8')
         got = f([str(run) for run in runs])
-    if got is None: return 'your function returns nothing. Start by reading result.json of each run with json.loads.'
+    if got is None:
+        return 'your function returns nothing. Start by reading result.json of each run with json.loads.'
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         return f'give back two numbers, the mean and the distance, not {got!r}.'
     mean, distance = map(float, got)
-    if abs(mean - .5) > 1e-9: return f'the mean of 0.5, 0.25 and 0.75 is 0.5, yours is {mean}.'
-    if abs(distance - .25) < 1e-9: return 'that is the distance from first to last; the order of runs says nothing.'
-    if abs(distance - .5) > 1e-9: return f'from 0.25 to 0.75 the distance is 0.5, yours is {distance}.'
+    if abs(mean - .5) > 1e-9:
+        return f'the mean of 0.5, 0.25 and 0.75 is 0.5, yours is {mean}.'
+    if abs(distance - .25) < 1e-9:
+        return 'that is the distance from first to last; the order of runs says nothing.'
+    if abs(distance - .5) > 1e-9:
+        return f'from 0.25 to 0.75 the distance is 0.5, yours is {distance}.'
 
 def check_spread(
     f:Callable, # An attempt at `spread`

@@ -23,10 +23,13 @@ def _face_parts():
 def _paint_hint(got, right, order):
     "What is probably wrong, in words; None when it is right."
     got = np.asarray(got)
-    if got.shape != right.shape: return f'the parts are {right.shape}, your labels are {got.shape}.'
+    if got.shape != right.shape:
+        return f'the parts are {right.shape}, your labels are {got.shape}.'
     if np.array_equal(got, right): return None
-    if got.max() <= 1: return "every part has the same number; use `CELEBAMASK[part]`, the part's id."
-    if (got > 13).any(): return f'the result has {got.max()}, which no part has: do not add ids, let one win.'
+    if got.max() <= 1:
+        return "every part has the same number; use `CELEBAMASK[part]`, the part's id."
+    if (got > 13).any():
+        return f'the result has {got.max()}, which no part has: do not add ids, let one win.'
     return f'parts in the order {order}: expected {right.tolist()}, got {got.tolist()}. The later id wins.'
 
 def check_paint(
@@ -46,15 +49,18 @@ def check_pairs(
 )->bool|None:   # True when right
     "Says what is wrong with an attempt to pair files, or that it is right."
     cases = [(['a.jpg'], ['a.png'], [('a.jpg', 'a.png')], []),
-             (['b.jpg', 'a.jpg'], ['a.png', 'b.png'], [('a.jpg', 'a.png'), ('b.jpg', 'b.png')], []),
-             (['a.jpg', 'c.jpg'], ['d.png', 'a.png'], [('a.jpg', 'a.png')], ['c.jpg', 'd.png']),
+             (['b.jpg', 'a.jpg'], ['a.png', 'b.png'],
+              [('a.jpg', 'a.png'), ('b.jpg', 'b.png')], []),
+             (['a.jpg', 'c.jpg'], ['d.png', 'a.png'], [('a.jpg', 'a.png')],
+              ['c.jpg', 'd.png']),
              (['my.face.jpg'], ['my.png'], [], ['my.face.jpg', 'my.png'])]
     for photos, masks, pairs, rest in cases:
         got, hint = answer(f, list(photos), list(masks))
         if not hint:
             try: found = [tuple(p) for p in got[0]], list(got[1])
             except Exception: found = None
-            if found is None: hint = f'expected two lists, pairs and the rest, got {got!r}.'
+            if found is None:
+                hint = f'expected two lists, pairs and the rest, got {got!r}.'
             elif found != (pairs, rest):
                 hint = f'{photos} and {masks} give {pairs} and the rest {rest}; yours gives {got}.'
         if hint: return verdict(hint)
@@ -66,13 +72,15 @@ def _true_shares(source, sizes):
     from facemask_seg.convert import pack
     from facemask_seg.packed import class_shares
     with tempfile.TemporaryDirectory() as folder:
-        pack_at = lambda size: pack(source, Path(folder)/str(size), size, allow_empty=True, progress=False)
+        pack_at = lambda size: pack(source, Path(folder)/str(size), size,
+                                    allow_empty=True, progress=False)
         return {size: class_shares(pack_at(size))['left_eye'] for size in sizes}
 
 def check_shares(
     f:Callable, # Takes a source folder and a list of sizes; returns a dict of size: share of `left_eye`
-)->bool|None:   # True when right
-    "Says what is wrong with an attempt to measure eyes at several sizes, or that it is right."
+)->bool|None: # True when right
+    """Says what is wrong with an attempt to measure eyes at several sizes,
+    or that it is right."""
     from facemask_seg.faces import write_faces
     sizes = [8, 16, 64]
     with tempfile.TemporaryDirectory() as folder:
@@ -82,9 +90,11 @@ def check_shares(
         if hint: return verdict(hint)
         right = _true_shares(source, sizes)
     try: wrong = [s for s in sizes if not abs(float(got[s]) - right[s]) < 1e-5]
-    except Exception: return verdict(f'expected a dictionary with the keys {sizes}, got {got!r}.')
+    except Exception:
+        return verdict(f'expected a dictionary with the keys {sizes}, got {got!r}.')
     if not wrong: return verdict(None)
     if all(abs(float(got[s]) - 100*right[s]) < 1e-3 for s in sizes):
         return verdict('shares are from 0 to 1, not percent.')
     s = wrong[0]
-    return verdict(f'at {s} pixels the share should be {right[s]:.5f}, yours is {float(got[s]):.5f}.')
+    return verdict(f'at {s} pixels the share should be {right[s]:.5f}, '
+                   f'yours is {float(got[s]):.5f}.')

@@ -33,7 +33,8 @@ def attempt(
 )->tuple[Any, str|None]: # What it gives, and in words the error that it stops with, or None
     "Call an attempt."
     try: return f(*args), None
-    except Exception as e: return None, f'your function stops with {type(e).__name__}: {e}.'
+    except Exception as e:
+        return None, f'your function stops with {type(e).__name__}: {e}.'
 
 def answer(
     f:Callable, # An attempt
@@ -51,7 +52,8 @@ def gently(
     @wraps(check)
     def wrapped(*args, **kwargs):
         try: return check(*args, **kwargs)
-        except Exception as e: return no(f'your function stops with {type(e).__name__}: {e}.')
+        except Exception as e:
+            return no(f'your function stops with {type(e).__name__}: {e}.')
     return wrapped
 
 def judge(

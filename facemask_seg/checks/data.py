@@ -20,7 +20,8 @@ from ..labels import EYES_LIPS
 
 # %% ../../nbs/solutions/16_data.ipynb #40ae6c2c
 def _example():
-    "A noisy photo and a mask: left eye on the right and larger, right eye on the left, lips below."
+    """A noisy photo and a mask: left eye on the right and larger,
+    right eye on the left, lips below."""
     mask = np.zeros((12, 20), np.uint8)
     mask[2:5, 12:17], mask[3:5, 4:7], mask[8:10, 7:15] = 1, 2, 3
     return np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8), mask
@@ -52,7 +53,8 @@ def _hint(before, given, got):
     if p.shape != photo.shape or m.shape != mask.shape:
         return f'shapes {photo.shape} and {mask.shape} went in, {p.shape} and {m.shape} came out.'
     kept = np.array_equal(given[1], mask)
-    changed = None if kept else 'the mask that was passed in has been changed; work on a copy.'
+    changed = (None if kept
+               else 'the mask that was passed in has been changed; work on a copy.')
     return _photo_hint(photo, p) or changed or _mask_hint(mask, m)
 
 # %% ../../nbs/solutions/16_data.ipynb #5af197b4
@@ -63,24 +65,32 @@ def check_flip(
     before, given = _example(), _example()
     got, problem = attempt(f, *given)
     if problem: return verdict(problem)
-    if got is None: return verdict('your function returns nothing. Return the photo and the mask.')
-    if not isinstance(got, (tuple, list)) or len(got) != 2: return verdict('return two things, the photo and the mask.')
+    if got is None:
+        return verdict('your function returns nothing. Return the photo and the mask.')
+    if not isinstance(got, (tuple, list)) or len(got) != 2:
+        return verdict('return two things, the photo and the mask.')
     return verdict(_hint(before, given, got))
 
 # %% ../../nbs/solutions/16_data.ipynb #16b0c004
 def _people_hint(got):
-    "What is wrong with the two lists for the people d a c a d b, two of them in the test, or None."
-    if got is None: return 'your function returns nothing. Return two lists of indices, train and test.'
-    if not isinstance(got, (tuple, list)) or len(got) != 2: return 'return two lists of indices, train and test.'
+    """What is wrong with the two lists for the people d a c a d b,
+    two of them in the test, or None."""
+    if got is None:
+        return 'your function returns nothing. Return two lists of indices, train and test.'
+    if not isinstance(got, (tuple, list)) or len(got) != 2:
+        return 'return two lists of indices, train and test.'
     lists, problem = attempt(lambda: [[int(i) for i in ids] for ids in got])
     if problem: return 'return two lists of indices, train and test.'
     train, test = map(sorted, lists)
     if (train, test) == ([0, 1, 3, 4], [2, 5]): return None
-    if (train, test) == ([2, 5], [0, 1, 3, 4]): return 'the two are exchanged: train first, then test.'
-    if sorted(train + test) != list(range(6)): return f'six photos went in; these came out: {sorted(train + test)}.'
+    if (train, test) == ([2, 5], [0, 1, 3, 4]):
+        return 'the two are exchanged: train first, then test.'
+    if sorted(train + test) != list(range(6)):
+        return f'six photos went in; these came out: {sorted(train + test)}.'
     people = 'dacadb'
     twice = {people[i] for i in train} & {people[i] for i in test}
-    if twice: return f'{" and ".join(sorted(twice))} would be in both. Decide for people, not for photos.'
+    if twice:
+        return f'{" and ".join(sorted(twice))} would be in both. Decide for people, not for photos.'
     return f'for {" ".join(people)} the last two people to appear are c and b, photos 2 and 5; your test is {test}.'
 
 def check_split_people(
@@ -98,15 +108,18 @@ def _leaked(seed):
 
 def _leaks_hint(leaked, conclusion):
     "What is wrong with the two counts or with what was concluded from them, or None."
-    if not isinstance(leaked, dict) or set(leaked) != {'in order', 'shuffled'} or None in leaked.values():
+    if (not isinstance(leaked, dict) or set(leaked) != {'in order', 'shuffled'}
+        or None in leaked.values()):
         return "fill in both counts: np.isin(people[splits['test']], people[splits['train']]).sum()."
     for name, seed in {'in order': None, 'shuffled': 0}.items():
         value, problem = attempt(int, leaked[name])
         if problem: return f'the count of {name!r} is no number.'
         if value != _leaked(seed):
             return f"{value} is not the count of {name!r}. The test split has {len(split(400)['test'])} photos."
-    if conclusion not in ('too high', 'too low'): return "is the score 'too high' or 'too low'?"
-    if conclusion == 'too low': return 'photos of people whom it has seen are easier for a network, not harder.'
+    if conclusion not in ('too high', 'too low'):
+        return "is the score 'too high' or 'too low'?"
+    if conclusion == 'too low':
+        return 'photos of people whom it has seen are easier for a network, not harder.'
 
 def check_leaks(
     leaked:dict,    # Counts by 'in order' and 'shuffled'

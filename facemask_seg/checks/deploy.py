@@ -25,14 +25,21 @@ def check_speedup(
 )->bool|None: # True when right
     "Say what is wrong with an attempt at `speedup`, or that it is right."
     got = f(.5, 2)
-    if got is None: return no('your function returns nothing. How long does everything take afterwards?')
+    if got is None:
+        return no(
+            'your function returns nothing. How long does everything take afterwards?')
     if abs(got - 4 / 3) < 1e-6:
-        if abs(f(.9, 1e9) - 10) > 1e-3: return no('right for (0.5, 2), but not for (0.9, very fast).')
-        print('Right. A part with 90% of the time can make the whole 10 times as fast, and never more.')
+        if abs(f(.9, 1e9) - 10) > 1e-3:
+            return no('right for (0.5, 2), but not for (0.9, very fast).')
+        print('Right. A part with 90% of the time can make the whole 10 times as fast, '
+              'and never more.')
         return True
-    hints = {.75: 'that is the time that is left, as a share; how many times as fast is it?',
-             1.5: 'half of the time at twice the speed does not make an average of speeds: add times, not speeds.',
-             2: 'that would be so if there were nothing else to do; the rest takes as long as before.'}
+    hints = {.75: 'that is the time that is left, as a share; '
+                  'how many times as fast is it?',
+             1.5: 'half of the time at twice the speed does not make an average of '
+                  'speeds: add times, not speeds.',
+             2: 'that would be so if there were nothing else to do; '
+                'the rest takes as long as before.'}
     close = [text for value, text in hints.items() if abs(got - value) < 1e-6]
     return no(close[0] if close else f'(0.5, 2) should give 4/3; yours gives {got}.')
 
@@ -44,13 +51,19 @@ def check_about(
 )->bool|None: # True when right
     "Say what is wrong with an attempt at `about`, or that it is right."
     got, known = f({'facemask_seg': text}), json.loads(text)
-    if got is None: return no('your function returns nothing. Look at json.loads(metadata["facemask_seg"]).')
-    if not isinstance(got, (tuple, list)) or len(got) != 2: return no('return two things: the size and the classes.')
+    if got is None:
+        return no('your function returns nothing. Look at '
+                  'json.loads(metadata["facemask_seg"]).')
+    if not isinstance(got, (tuple, list)) or len(got) != 2:
+        return no('return two things: the size and the classes.')
     size, classes = got
-    if size != known['size']: return no(f'the size is {known["size"]}; yours is {size!r}.')
-    if list(classes) != known['scheme']['classes']: return no(f'the classes are not {classes!r}.')
+    if size != known['size']:
+        return no(f'the size is {known["size"]}; yours is {size!r}.')
+    if list(classes) != known['scheme']['classes']:
+        return no(f'the classes are not {classes!r}.')
     other = json.dumps(known | {'size': 96})
-    if f({'facemask_seg': other})[0] != 96: return no('another file has another size: read it, do not write it down.')
+    if f({'facemask_seg': other})[0] != 96:
+        return no('another file has another size: read it, do not write it down.')
     print('Right.')
     return True
 
@@ -58,24 +71,30 @@ def check_about(
 def _rounding_slip(f):
     "What is wrong with an attempt at `few_bits` on a small tensor, or None."
     weight = torch.tensor([[.5, -1., .26], [30., 10., -20.]]).view(2, 3, 1, 1)
-    before, got = weight.clone(), f(weight, 3)                 # whole numbers from -3 to 3
-    if got is None: return 'your function returns nothing. Start with the largest weight of each output channel.'
-    if not torch.equal(weight, before): return 'it changes the weights that it was given; return new ones.'
-    if got.shape != weight.shape: return f'the shape must stay {tuple(weight.shape)}; yours is {tuple(got.shape)}.'
+    before, got = weight.clone(), f(weight, 3)  # whole numbers from -3 to 3
+    if got is None:
+        return 'your function returns nothing. Start with the largest weight of each output channel.'
+    if not torch.equal(weight, before):
+        return 'it changes the weights that it was given; return new ones.'
+    if got.shape != weight.shape:
+        return f'the shape must stay {tuple(weight.shape)}; yours is {tuple(got.shape)}.'
     one_scale = (weight / 10).round() * 10
     if torch.allclose(got, one_scale):
         return 'one scale for all channels rounds the small channel away; take one for each.'
     right = torch.tensor([[2 / 3, -1., 1 / 3], [30., 10., -20.]]).view(2, 3, 1, 1)
     whole = torch.tensor([[2., -3., 1.], [3., 1., -2.]]).view(2, 3, 1, 1)
-    if torch.allclose(got, whole): return 'those are the whole numbers; multiply them by the scale again.'
+    if torch.allclose(got, whole):
+        return 'those are the whole numbers; multiply them by the scale again.'
     if not torch.allclose(got, right, atol=1e-5):
         return f'[0.5, -1, 0.26] should become [2/3, -1, 1/3] with 3 bits; yours is {got[0].flatten().tolist()}.'
 
 def _learned(make):
-    "A network that has learned drawn faces for a few seconds, its photos, and its loss."
+    """A network that has learned drawn faces for a few seconds, its photos,
+    and its loss."""
     torch.manual_seed(0)
     photos, masks = draw_faces(32, size=48, seed=0)
-    x, y = normalize(torch.from_numpy(photos).permute(0, 3, 1, 2), IMAGENET), torch.from_numpy(masks)
+    x, y = (normalize(torch.from_numpy(photos).permute(0, 3, 1, 2), IMAGENET),
+            torch.from_numpy(masks))
     net = make(4)
     optimizer = torch.optim.AdamW(net.parameters(), lr=8e-3)
     for step in range(150):
@@ -90,7 +109,8 @@ def check_few_bits(
     f:Callable[[Tensor, int], Tensor], # The attempt: (weight, bits) -> weights
     make:Callable[[int], nn.Module],   # `TinyUNet`: number of classes -> network
 )->bool|None: # True when right
-    "Say what is wrong with an attempt at `few_bits`, or train a network and show what few bits do to it."
+    """Say what is wrong with an attempt at `few_bits`,
+    or train a network and show what few bits do to it."""
     slip = _rounding_slip(f)
     if slip: return no(slip)
     net, x = _learned(make)

@@ -22,26 +22,37 @@ def check_square(
     "Say what is wrong with an attempt at `mirror_square`, or that it is right."
     got = f(Square(30., 20., 10., .25), 100)
     if got is None: return no('your function returns nothing. Return a Square.')
-    if not isinstance(got, Square): return no(f'a Square is expected, yours is a {type(got).__name__}.')
-    if got.y != 20 or got.side != 10: return no('a mirror changes neither the height of the centre nor the side.')
-    if got.x == 30: return no('what was 30 pixels from the left is 30 pixels from the right now.')
-    if got.x == 69: return no('x is a place between pixels, not the number of a pixel: 100 - 30, without another 1.')
-    if got.x != 70: return no(f'the centre of x=30 in a photo of 100 pixels comes to x=70; yours to {got.x}.')
-    if got.angle == .25: return no('a head that leans to the left leans to the right in a mirror.')
-    if got.angle != -.25: return no(f'the angle .25 becomes -.25; yours is {got.angle}.')
+    if not isinstance(got, Square):
+        return no(f'a Square is expected, yours is a {type(got).__name__}.')
+    if got.y != 20 or got.side != 10:
+        return no('a mirror changes neither the height of the centre nor the side.')
+    if got.x == 30:
+        return no('what was 30 pixels from the left is 30 pixels from the right now.')
+    if got.x == 69:
+        return no('x is a place between pixels, not the number of a pixel: 100 - 30, '
+                  'without another 1.')
+    if got.x != 70:
+        return no('the centre of x=30 in a photo of 100 pixels comes to x=70; '
+                  f'yours to {got.x}.')
+    if got.angle == .25:
+        return no('a head that leans to the left leans to the right in a mirror.')
+    if got.angle != -.25:
+        return no(f'the angle .25 becomes -.25; yours is {got.angle}.')
     return verdict(None)
 
 # %% ../../nbs/solutions/34_detect.ipynb #c0a20032
 def _margin_hint(got, square, margin):
     "What is wrong with a square that was made for another margin, or None."
-    if not isinstance(got, Square): return f'a Square is expected, yours is a {type(got).__name__}.'
+    if not isinstance(got, Square):
+        return f'a Square is expected, yours is a {type(got).__name__}.'
     if (got.x, got.y, got.angle) != (square.x, square.y, square.angle):
         return 'the margin changes the side only; centre and angle stay.'
     right = square.side * MARGIN / margin
     if np.isclose(got.side, right): return None
     if np.isclose(got.side, square.side * margin / MARGIN):
         return 'just the wrong way round: the side is DIVIDED by the margin.'
-    if np.isclose(got.side, square.side / margin): return f'the side was already divided by {MARGIN}: undo that first.'
+    if np.isclose(got.side, square.side / margin):
+        return f'the side was already divided by {MARGIN}: undo that first.'
     return f'a side of {square.side:g} becomes {right:.2f} with a margin of {margin:g}; yours is {got.side:.2f}.'
 
 @gently
@@ -62,23 +73,30 @@ class _Detector:
     def __init__(self, least): self.least, self.seen = least, []
     def __call__(self, photo):
         self.seen.append(photo.size)
-        if len(self.seen) > 100: raise RuntimeError('find was called a hundred times; when does your loop end?')
+        if len(self.seen) > 100:
+            raise RuntimeError(
+                'find was called a hundred times; when does your loop end?')
         w, h = photo.size
-        return [FoundFace((0., 0., w/2, h/2), .9, np.zeros((5, 2)))] if h/2 >= self.least else []
+        return ([FoundFace((0., 0., w/2, h/2), .9, np.zeros((5, 2)))]
+                if h/2 >= self.least else [])
 
 def _smallest_hint(f):
     "What is wrong with an attempt at `smallest`, or None."
     photo, find = Image.new('RGB', (300, 200)), _Detector(30)
     got, problem = attempt(f, find, photo)
     if problem: return problem
-    if got is None: return 'there is a face in the first photo, and yours returns nothing.'
+    if got is None:
+        return 'there is a face in the first photo, and yours returns nothing.'
     if len(set(find.seen)) == 1:
         return 'every photo has the same size. Is the smaller one the one that is searched next?'
-    if np.isclose(got, 100): return '100 is the height in the photo as it was; the last one that is found is asked for.'
-    if not 29.5 < got < 30/.9 + 1: return f'the last box that is found is 30 to 34 pixels high; yours is {got}.'
+    if np.isclose(got, 100):
+        return '100 is the height in the photo as it was; the last one that is found is asked for.'
+    if not 29.5 < got < 30/.9 + 1:
+        return f'the last box that is found is 30 to 34 pixels high; yours is {got}.'
     got, problem = attempt(f, _Detector(1000), photo)
     if problem: return f'in a photo without a face {problem}'
-    if got is not None: return f'in a photo without a face None is asked for; yours is {got!r}.'
+    if got is not None:
+        return f'in a photo without a face None is asked for; yours is {got!r}.'
 
 def check_smallest(
     f:Callable,   # The attempt: (find, photo) -> pixels or None

@@ -12,7 +12,8 @@ from collections.abc import Callable
 def _numbers(got, n):
     "Whether `got` is a list of `n` numbers; says what it is if not."
     if got is None: print('Not yet: it returns nothing.')
-    elif not hasattr(got, '__len__') or len(got) != n: print(f'Not yet: {n} numbers are wanted, not {got!r}.')
+    elif not hasattr(got, '__len__') or len(got) != n:
+        print(f'Not yet: {n} numbers are wanted, not {got!r}.')
     else: return True
     return False
 
@@ -26,9 +27,13 @@ def check_pull_of_mean(
         print(f'Not yet: it ends in {type(e).__name__}: {e}')
         return False
     if not _numbers(got, 4): return False
-    if abs(sum(got)) > .01: print(f'Not yet: the pulls add up to {sum(got):g}, but high and low must balance.')
-    elif abs(got[3] - 3.) < .01: print('Not yet: one number of four moves the mean by less than its distance.')
-    elif abs(got[3] - .75) > .16: print(f'Not yet: 6 pulls the mean of {values} by 3/4, yours says {got[3]:g}.')
+    if abs(sum(got)) > .01:
+        print(f'Not yet: the pulls add up to {sum(got):g}, '
+              'but high and low must balance.')
+    elif abs(got[3] - 3.) < .01:
+        print('Not yet: one number of four moves the mean by less than its distance.')
+    elif abs(got[3] - .75) > .16:
+        print(f'Not yet: 6 pulls the mean of {values} by 3/4, yours says {got[3]:g}.')
     else:
         print('Right.')
         return True
@@ -45,22 +50,33 @@ def check_three_seeds(
         return False
     if not _numbers(got, 3): return False
     spread = max(got) - min(got)
-    if not all(0 <= v <= 1 for v in got): print(f'Not yet: a foreground IoU lies between 0 and 1, yours are {got}.')
-    elif spread == 0: print('Not yet: all three are the same. Is the seed set before each network is made?')
-    elif min(got) < .08: print(f'Not yet: {min(got):.2f} is what an untrained network has. Were all three trained?')
+    if not all(0 <= v <= 1 for v in got):
+        print(f'Not yet: a foreground IoU lies between 0 and 1, yours are {got}.')
+    elif spread == 0:
+        print('Not yet: all three are the same. Is the seed set before each network is '
+              'made?')
+    elif min(got) < .08:
+        print(f'Not yet: {min(got):.2f} is what an untrained network has. '
+              'Were all three trained?')
     else:
-        print(f'Right. One recipe, three seeds, and {spread:.2f} between the best and the worst.')
-        print('A smaller difference between two recipes, with one seed of each, says nothing.')
+        print(f'Right. One recipe, three seeds, and {spread:.2f} between the best and '
+              'the worst.')
+        print('A smaller difference between two recipes, with one seed of each, '
+              'says nothing.')
         return True
     return False
 
 # %% ../../nbs/solutions/41_experiments.ipynb #cd512f2c
 CASES = [ # a, b, p value, and what to think of
-    ([1.] * 5, [0.] * 5, 2 / 2**5, 'five of five: 1 of 32 throws of a coin, and as often the other way round'),
+    ([1.] * 5, [0.] * 5, 2 / 2**5,
+     'five of five: 1 of 32 throws of a coin, and as often the other way round'),
     ([0.] * 5, [1.] * 5, 2 / 2**5, 'which of the two is better must not matter'),
-    ([1., 1., 1., 0.], [0., 0., 0., 1.], 10 / 16, 'three of four: count "at least as lopsided", not exactly this'),
-    ([1., 0.], [0., 1.], 1., 'one against one is as even as can be: a probability never exceeds 1'),
-    ([.5, .5, 1., 1., 1., 1.], [.5, .5, 0., 0., 0., 0.], 2 / 2**4, 'ties are left out: four of four'),
+    ([1., 1., 1., 0.], [0., 0., 0., 1.], 10 / 16,
+     'three of four: count "at least as lopsided", not exactly this'),
+    ([1., 0.], [0., 1.], 1.,
+     'one against one is as even as can be: a probability never exceeds 1'),
+    ([.5, .5, 1., 1., 1., 1.], [.5, .5, 0., 0., 0., 0.], 2 / 2**4,
+     'ties are left out: four of four'),
     ([.5], [.5], 1., 'nothing but ties: 1'),
 ]
 

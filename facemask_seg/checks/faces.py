@@ -23,7 +23,8 @@ def check_blend(
     alpha = np.tile([0., .25, .5, .75, 1.], (2, 1))
     try: got = f(photo, labels, alpha, (1., .6, .2), 4)
     except ValueError as e:
-        return no(f'{e}. alpha is (H, W), the photo (H, W, 3): alpha[..., None] has a third axis.')
+        return no(f'{e}. alpha is (H, W), the photo (H, W, 3): alpha[..., '
+                  'None] has a third axis.')
     if got is None: return verdict('your function returns nothing.')
     if not (photo == .2).all() or not (labels == 7).all():
         return no('the arrays that were passed in have changed. Make new ones.')
@@ -36,8 +37,10 @@ def _colors(photo):
     if np.allclose(red, [1., .8, .6, .4, .2]):
         return 'the colour is strongest where coverage is 0. You have swapped alpha and 1-alpha.'
     if not np.allclose(red, [.2, .4, .6, .8, 1.]):
-        return ('coverage 0, .25, .5, .75, 1 of red 1 on red .2 gives [.2, .4, .6, .8, 1]; '
-                f'yours gives {red.round(3).tolist()}. A pixel that is half covered is half of each.')
+        return ('coverage 0, .25, .5, .75, 1 of red 1 on red .2 gives [.2, .4, .6, .8, '
+                '1]; '
+                f'yours gives {red.round(3).tolist()}. A pixel that is half covered is '
+                'half of each.')
     if not np.allclose(photo[0, 4], (1., .6, .2)):
         return f'a pixel fully covered has the new colour (1, .6, .2); yours has {photo[0, 4].tolist()}.'
 
@@ -45,7 +48,8 @@ def _labels(row):
     "What is wrong with the labels."
     if row == [7, 4, 4, 4, 4]:
         return ('your label covers every pixel that was touched. '
-                'A quarter covered is still three quarters of what was there: the threshold is .5.')
+                'A quarter covered is still three quarters of what was there: '
+                'the threshold is .5.')
     if row == [7, 7, 7, 4, 4]: return 'exactly half must count. Use >= .5, not > .5.'
     if row != [7, 7, 4, 4, 4]:
         return f'the labels should be [7, 7, 4, 4, 4]; yours are {row}. Where alpha is below .5 the old label stays.'
@@ -68,20 +72,25 @@ def check_hidden_share(
 
 def _share(got, seen, free):
     "What is wrong with the share of the half-hidden mouth."
-    if got > 1: return f'a share lies between 0 and 1, yours is {got:g}. Is it a count of pixels?'
-    if np.isclose(got, seen/free): return 'that is the share which is still seen. Take it from 1.'
+    if got > 1:
+        return f'a share lies between 0 and 1, yours is {got:g}. Is it a count of pixels?'
+    if np.isclose(got, seen/free):
+        return 'that is the share which is still seen. Take it from 1.'
     if np.isclose(got, (free-seen)/128**2):
         return 'you divide by all pixels of the picture. Divide by the lip pixels without the covering.'
     if not np.isclose(got, 1 - seen/free):
-        return (f'for this scarf {free-seen} of {free} lip pixels are hidden, a share of {1-seen/free:.3f}; '
+        return (f'for this scarf {free-seen} of {free} lip pixels are hidden, '
+                f'a share of {1-seen/free:.3f}; '
                 f'yours is {got:.3f}. Lips are u_lip and l_lip, 11 and 12.')
 
 def _nothing_hidden(f, half):
     "What is wrong where nothing covers the face, or no lips are in the picture."
-    if f(Look()) != 0: return f'nothing covers this face, so the share is 0; yours is {f(Look())}.'
+    if f(Look()) != 0:
+        return f'nothing covers this face, so the share is 0; yours is {f(Look())}.'
     try: away = f(replace(half, y=-3.))
     except ZeroDivisionError: away = None
-    if away != 0: return 'a face without lips in the picture has nothing to hide: return 0. and do not divide by 0.'
+    if away != 0:
+        return 'a face without lips in the picture has nothing to hide: return 0. and do not divide by 0.'
 
 # %% ../../nbs/solutions/11_faces.ipynb #sf11-area-check
 _RATIOS = {(3, .5): 1.1, (3, .05): 1.41, (3, .95): .78, (40, .05): 1.02, (40, .95): .975} # (radius, threshold)
@@ -95,16 +104,22 @@ def check_area_ratio(
     if got[3, .5] is None: return verdict('your function returns nothing.')
     got = {case: float(ratio) for case, ratio in got.items()}
     problem = _ratio_problem(got)
-    return verdict(problem, 'Right. Which threshold keeps the area, and for which circle do the others do more harm?')
+    return verdict(problem, 'Right. Which threshold keeps the area, '
+                            'and for which circle do the others do more harm?')
 
 def _ratio_problem(got):
     "What is wrong with the ratios."
-    if len(set(got.values())) == 1: return f'every radius and threshold gives {got[3, .5]:g}.'
-    if got[3, .5] > 2: return f'for radius 3 and threshold .5 you get {got[3, .5]:.3g}. Is it a count of pixels?'
-    if got[3, .05] < got[3, .95]: return 'a higher threshold labels more pixels. Is it alpha >= threshold?'
-    if np.isclose(got[3, .05], got[3, .95]): return 'the threshold makes no difference. Is it used?'
+    if len(set(got.values())) == 1:
+        return f'every radius and threshold gives {got[3, .5]:g}.'
+    if got[3, .5] > 2:
+        return f'for radius 3 and threshold .5 you get {got[3, .5]:.3g}. Is it a count of pixels?'
+    if got[3, .05] < got[3, .95]:
+        return 'a higher threshold labels more pixels. Is it alpha >= threshold?'
+    if np.isclose(got[3, .05], got[3, .95]):
+        return 'the threshold makes no difference. Is it used?'
     for (radius, threshold), right in _RATIOS.items():
         ratio = got[radius, threshold]
         if abs(ratio - right) > (.14 if radius == 3 else .015): return (
-            f'for radius {radius} and threshold {threshold} the ratio is about {right}; yours is {ratio:.3f}. '
+            f'for radius {radius} and threshold {threshold} the ratio is about '
+            f'{right}; yours is {ratio:.3f}. '
             'Does the box hold the whole circle?')

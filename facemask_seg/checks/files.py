@@ -14,27 +14,36 @@ from .core import verdict
 
 # %% ../../nbs/solutions/13_files.ipynb #233e4688
 def _save_problem(f, folder):
-    "What is wrong with `f` as a way to save texts in `folder`, in words; None when it is right."
+    """What is wrong with `f` as a way to save texts in `folder`, in words;
+    None when it is right."""
     path = folder/'note.txt'
     path.write_text('old', encoding='utf-8')
     before = path.stat().st_ino
     try: f(path, 'new')
     except Exception as e: return f'your function raises {type(e).__name__}: {e}'
-    if path.read_text(encoding='utf-8') != 'new': return 'the text does not arrive in the file.'
+    if path.read_text(encoding='utf-8') != 'new':
+        return 'the text does not arrive in the file.'
     if os.name != 'nt' and path.stat().st_ino == before: return (
-        'the old file was written over, so a reader could see half of it; write a neighbour and os.replace it.')
-    if len(list(folder.iterdir())) > 1: return 'another file stays behind even when all goes well.'
+        'the old file was written over, so a reader could see half of it; '
+        'write a neighbour and os.replace it.')
+    if len(list(folder.iterdir())) > 1:
+        return 'another file stays behind even when all goes well.'
     try: f(path, None)
     except Exception: pass
-    else: return 'a write that fails must raise; here the text was None and nothing happened.'
-    if path.read_text(encoding='utf-8') != 'new': return 'a write that failed has destroyed the old text.'
-    if len(list(folder.iterdir())) > 1: return 'after a write that failed, another file stays behind: use finally.'
+    else:
+        return 'a write that fails must raise; here the text was None and nothing happened.'
+    if path.read_text(encoding='utf-8') != 'new':
+        return 'a write that failed has destroyed the old text.'
+    if len(list(folder.iterdir())) > 1:
+        return 'after a write that failed, another file stays behind: use finally.'
 
 def check_save_text(
     f:Callable, # Takes a `Path` and a text
 )->bool|None:   # True when right
-    "Says what is wrong with an attempt to save a text whole or not at all, or that it is right."
-    with tempfile.TemporaryDirectory() as folder: return verdict(_save_problem(f, Path(folder)))
+    """Says what is wrong with an attempt to save a text whole or not at all,
+    or that it is right."""
+    with tempfile.TemporaryDirectory() as folder:
+        return verdict(_save_problem(f, Path(folder)))
 
 # %% ../../nbs/solutions/13_files.ipynb #d7e7be29
 def check_whole_lines(
@@ -42,38 +51,52 @@ def check_whole_lines(
 )->bool|None:   # True when right
     "Says what is wrong with an attempt to read a journal, or that it is right."
     entries = [{'name': '00000'}, {'name': 'Zoë'}, {'reason': 'empty'}]
-    whole = b''.join(json.dumps(e, ensure_ascii=False).encode() + b'\n' for e in entries)
+    whole = b''.join(json.dumps(e, ensure_ascii=False).encode() + b'\n'
+                     for e in entries)
     cases = {'three whole lines': (whole, entries), 'an empty file': (b'', []),
              'a last line that is half': (whole + b'{"name": "000', entries),
-             'a last line that is valid JSON but has no newline': (whole + b'{"name": 1}', entries),
-             'a last line that ends in the middle of a letter': (whole + 'Ö'.encode()[:1], entries),
+             'a last line that is valid JSON but has no newline':
+                 (whole + b'{"name": 1}', entries),
+             'a last line that ends in the middle of a letter':
+                 (whole + 'Ö'.encode()[:1], entries),
              'a number that is half, 12 of 1234': (b'12', [])}
     with tempfile.TemporaryDirectory() as folder:
         for case, (content, want) in cases.items():
             path = Path(folder)/'journal.jsonl'
             path.write_bytes(content)
             try: got = f(path)
-            except Exception as e: return verdict(f'for {case} your function raises {type(e).__name__}: {e}')
+            except Exception as e:
+                return verdict(
+                    f'for {case} your function raises {type(e).__name__}: {e}')
             if got is None: return verdict('your function returns nothing.')
-            if list(got) != want: return verdict(f'for {case} expected {want}, got {got}.')
+            if list(got) != want:
+                return verdict(f'for {case} expected {want}, got {got}.')
     return verdict(None)
 
 # %% ../../nbs/solutions/13_files.ipynb #9e2c1d29
 def check_speedup(
     f:Callable, # Takes a function of a number; returns how many times faster 4 workers are than 0
-)->bool|None:   # True when right
-    "Says what is wrong with an attempt to measure, or prints what waiting and counting gain."
+)->bool|None: # True when right
+    """Says what is wrong with an attempt to measure,
+    or prints what waiting and counting gain."""
     def wait(i): time.sleep(.02)
     def count(i): return sum(k*k for k in range(200_000))
     gained = {}
     for job in (wait, count):
         try: got = f(job)
-        except Exception as e: return verdict(f'your function raises {type(e).__name__}: {e}')
+        except Exception as e:
+            return verdict(f'your function raises {type(e).__name__}: {e}')
         if got is None: return verdict('your function returns nothing.')
         gained[job.__name__] = float(got)
     if gained['wait'] < 1: return verdict(
-        'waiting side by side is not slower: divide the time of 0 workers by that of 4.')
-    if gained['wait'] < 1.3: return verdict('waiting should gain a lot. in_order is lazy: take all with list(...).')
-    if gained['wait'] > 8: return verdict('4 workers cannot gain that much. Did both measurements take all results?')
-    print(', '.join(f'{job}: {times:.1f} times faster' for job, times in gained.items()))
+        'waiting side by side is not slower: divide the time of 0 workers by that of '
+        '4.')
+    if gained['wait'] < 1.3:
+        return verdict(
+            'waiting should gain a lot. in_order is lazy: take all with list(...).')
+    if gained['wait'] > 8:
+        return verdict(
+            '4 workers cannot gain that much. Did both measurements take all results?')
+    print(', '.join(f'{job}: {times:.1f} times faster'
+                    for job, times in gained.items()))
     return verdict(None)

@@ -18,7 +18,8 @@ from ..images import fit_square
 def _plain_shares(ids, k, n):
     "The slow way, block by block."
     rows, cols = ids.shape[0]//k, ids.shape[1]//k
-    blocks = [[ids[k*y:k*(y+1), k*x:k*(x+1)].ravel() for x in range(cols)] for y in range(rows)]
+    blocks = [[ids[k*y:k*(y+1), k*x:k*(x+1)].ravel() for x in range(cols)]
+              for y in range(rows)]
     counts = np.array([[np.bincount(b, minlength=n) for b in row] for row in blocks])
     return np.moveaxis(counts/k**2, -1, 0)
 
@@ -28,8 +29,10 @@ def _shares_hint(got, ids, k, n):
     if got.shape != right.shape:
         return f'{ids.shape} with k={k} and n={n} should give {right.shape}, yours gives {got.shape}.'
     if np.allclose(got, right): return None
-    if np.allclose(got, right*k*k): return 'these are counts; a share is between 0 and 1.'
-    if not np.allclose(got.sum(0), 1): return 'the shares of a block should sum to 1, yours do not.'
+    if np.allclose(got, right*k*k):
+        return 'these are counts; a share is between 0 and 1.'
+    if not np.allclose(got.sum(0), 1):
+        return 'the shares of a block should sum to 1, yours do not.'
     return 'the shares sum to 1 but belong to other blocks. Which axes of the reshaped array lie within a block?'
 
 # %% ../../nbs/solutions/12_images.ipynb #4945a7c0
@@ -54,17 +57,23 @@ def _square_hint(got, want, case):
     if got.shape != (2,): return 'two numbers are wanted, (x, y).'
     where = f'point ({x:g}, {y:g}) of a {width}x{height} photo, square of {size}'
     if np.allclose(got, want, atol=1e-6): return None
-    if np.allclose(got, want[::-1], atol=1e-6): return f'{where}: x and y are exchanged.'
-    if np.allclose(got, (x*size/side, y*size/side)): return f'{where}: the padding is missing.'
-    if np.allclose(got, (x*size/width, y*size/height)): return f'{where}: this squeezes the photo; it is padded.'
-    if np.allclose(got, np.array(want)*side/size): return f'{where}: that is right before resizing.'
+    if np.allclose(got, want[::-1], atol=1e-6):
+        return f'{where}: x and y are exchanged.'
+    if np.allclose(got, (x*size/side, y*size/side)):
+        return f'{where}: the padding is missing.'
+    if np.allclose(got, (x*size/width, y*size/height)):
+        return f'{where}: this squeezes the photo; it is padded.'
+    if np.allclose(got, np.array(want)*side/size):
+        return f'{where}: that is right before resizing.'
     return f'{where}: expected ({want[0]:.2f}, {want[1]:.2f}), got ({got[0]:.2f}, {got[1]:.2f}).'
 
 def check_to_square(
     f:Callable, # Takes x, y, width, height, size
 )->bool|None:   # True when right
-    "Says what is wrong with an attempt to follow a point into the square, or that it is right."
-    for case in [(50, 20, 100, 100, 64), (30, 20, 300, 200, 150), (10, 250, 200, 300, 60), (0, 0, 7, 4, 14)]:
+    """Says what is wrong with an attempt to follow a point into the square,
+    or that it is right."""
+    for case in [(50, 20, 100, 100, 64), (30, 20, 300, 200, 150),
+                 (10, 250, 200, 300, 60), (0, 0, 7, 4, 14)]:
         x, y, width, height, size = case
         side = max(width, height)
         want = ((x + (side-width)//2)*size/side, (y + (side-height)//2)*size/side)
@@ -77,7 +86,9 @@ def check_to_square(
 def _kept(masks, sizes):
     "How much of the lips' area is left after shrinking step by step."
     small = masks
-    for size in sizes: small = [np.asarray(fit_square(Image.fromarray(m), size, mask=True)) for m in small]
+    for size in sizes:
+        small = [np.asarray(fit_square(Image.fromarray(m), size, mask=True))
+                 for m in small]
     return sum((m == 3).mean() for m in small)/sum((m == 3).mean() for m in masks)
 
 def check_lips_kept(
@@ -89,10 +100,13 @@ def check_lips_kept(
         got, problem = answer(f, [m.copy() for m in masks], sizes)
         if problem: return verdict(problem)
         want = _kept(masks, sizes)
-        if not isinstance(got, (int, float, np.number)): return verdict('one number is wanted.')
+        if not isinstance(got, (int, float, np.number)):
+            return verdict('one number is wanted.')
         if abs(got - want) > .02: return verdict(
-            f'for {sizes} the share should be about {want:.2f}, yours is {float(got):.2f}. '
-            'Compare shares of the picture, not numbers of pixels, and use the result of each step for the next.')
+            f'for {sizes} the share should be about {want:.2f}, '
+            f'yours is {float(got):.2f}. '
+            'Compare shares of the picture, not numbers of pixels, '
+            'and use the result of each step for the next.')
         results.append(float(got))
     print(f'once {results[0]:.2f}, in three steps {results[1]:.2f}')
     return verdict(None)

@@ -25,63 +25,84 @@ def check_shift(
 )->bool|None:               # True when right
     "Say what is wrong with an attempt at `shift_right`, or that it is right."
     weights = f()
-    if weights is None: return no('your function returns nothing. Start with torch.zeros(3, 3).')
+    if weights is None:
+        return no('your function returns nothing. Start with torch.zeros(3, 3).')
     weights = torch.as_tensor(weights).float()
-    if weights.shape != (3, 3): return no(f'a filter of 3 x 3 was asked for; yours is {tuple(weights.shape)}.')
+    if weights.shape != (3, 3):
+        return no(f'a filter of 3 x 3 was asked for; yours is {tuple(weights.shape)}.')
     picture = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(0))
     got = F.conv2d(picture, weights[None, None], padding=1)[0, 0, 2:-2, 2:-2]
-    goes = {name: picture[0, 0, 2 - down:7 - down, 2 - right:7 - right] for name, (down, right) in MOVES.items()}
+    goes = {name: picture[0, 0, 2 - down:7 - down, 2 - right:7 - right]
+            for name, (down, right) in MOVES.items()}
     found = [name for name, p in goes.items() if torch.allclose(got, p, atol=1e-5)]
     if found == ['right']:
         print('Right.')
         return True
-    if found == ['left']: return no('the picture moves left. To move it right, each place copies its LEFT neighbour.')
+    if found == ['left']:
+        return no('the picture moves left. To move it right, '
+                  'each place copies its LEFT neighbour.')
     if found: return no(f'the picture moves {found[0]}; it should move right.')
-    return no('one weight must be 1 and all others 0, so that each place copies one pixel and nothing else.')
+    return no('one weight must be 1 and all others 0, so that each place copies one '
+              'pixel and nothing else.')
 
 # %% ../../nbs/solutions/20_layers.ipynb #9946335f
-MOVES = {'nowhere': (0, 0), 'right': (0, 1), 'left': (0, -1), 'up': (-1, 0), 'down': (1, 0), 'up and right': (-1, 1),
+MOVES = {'nowhere': (0, 0), 'right': (0, 1), 'left': (0, -1), 'up': (-1, 0),
+         'down': (1, 0), 'up and right': (-1, 1),
          'up and left': (-1, -1), 'down and right': (1, 1), 'down and left': (1, -1)} # (rows down, columns right)
 
 # %% ../../nbs/solutions/20_layers.ipynb #fff7d9ad
 @gently
 def check_fold(
     f:Callable[..., tuple[Tensor, Tensor]], # The attempt: (weight, gamma, beta, mean, var) -> (weight, bias)
-)->bool|None:                               # True when right
+)->bool|None: # True when right
     "Say what is wrong with an attempt at `fold`, or that it is right."
     draw = torch.Generator().manual_seed(0)
-    weight, x = torch.randn(4, 3, 3, 3, generator=draw), torch.randn(2, 3, 8, 8, generator=draw)
+    weight, x = (torch.randn(4, 3, 3, 3, generator=draw),
+                 torch.randn(2, 3, 8, 8, generator=draw))
     gamma, beta, mean = torch.randn(3, 4, generator=draw)
     var = torch.rand(4, generator=draw) + .5
     got = f(weight.clone(), gamma, beta, mean, var)
-    if got is None: return no('your function returns nothing. Return two tensors: the weights and the bias.')
-    if not isinstance(got, (tuple, list)) or len(got) != 2: return no('return two tensors: the weights and the bias.')
+    if got is None:
+        return no('your function returns nothing. Return two tensors: '
+                  'the weights and the bias.')
+    if not isinstance(got, (tuple, list)) or len(got) != 2:
+        return no('return two tensors: the weights and the bias.')
     w, b = got
-    if w.shape != weight.shape: return no(f'the weights keep the shape {(4, 3, 3, 3)}; yours are {tuple(w.shape)}.')
-    if b.shape != (4,): return no(f'the bias is one number per filter, (4,); yours is {tuple(b.shape)}.')
+    if w.shape != weight.shape:
+        return no(
+            f'the weights keep the shape {(4, 3, 3, 3)}; yours are {tuple(w.shape)}.')
+    if b.shape != (4,):
+        return no(
+            f'the bias is one number per filter, (4,); yours is {tuple(b.shape)}.')
     scale = gamma / (var + 1e-5).sqrt()
     if torch.allclose(w, weight * (gamma / var)[:, None, None, None], rtol=1e-3):
         return no('divide by the standard deviation, the square root of the variance.')
     if not torch.allclose(w, weight * scale[:, None, None, None], rtol=1e-3):
-        return no('multiply each filter by its gamma / sqrt(var + eps); filters are the first axis of weight.')
+        return no('multiply each filter by its gamma / sqrt(var + eps); '
+                  'filters are the first axis of weight.')
     if torch.allclose(b, beta, rtol=1e-3):
-        return no('the mean is missing in the bias: it is subtracted before gamma multiplies.')
+        return no('the mean is missing in the bias: it is subtracted before gamma '
+                  'multiplies.')
     if torch.allclose(b, beta - mean, rtol=1e-3):
-        return no('the mean is scaled, too: gamma multiplies what is left after subtracting it.')
+        return no('the mean is scaled, too: gamma multiplies what is left after '
+                  'subtracting it.')
     want = F.batch_norm(F.conv2d(x, weight), mean, var, gamma, beta)
-    if not torch.allclose(F.conv2d(x, w, b), want, atol=1e-3): return no('the weights are right, the bias is not.')
+    if not torch.allclose(F.conv2d(x, w, b), want, atol=1e-3):
+        return no('the weights are right, the bias is not.')
     print('Right.')
     return True
 
 # %% ../../nbs/solutions/20_layers.ipynb #038bf4ce
 def learn_faces(
     net:nn.Module, # Photos (N,3,48,48) to logits (N,4,48,48); changed
-    steps:int=40,  # Of AdamW, on the same 16 drawn faces
+    steps:int=40, # Of AdamW, on the same 16 drawn faces
 )->tuple[list[float], float]: # The loss of each step, and the mean IoU of eyes and lips at the last one
     "Learn to find eyes and lips in sixteen drawn faces."
     photos, masks = draw_faces(16, size=48, seed=0)
-    x, y = normalize(torch.from_numpy(photos).permute(0, 3, 1, 2), IMAGENET), torch.from_numpy(masks).long()
-    optimizer, weight, losses = torch.optim.AdamW(net.parameters(), lr=5e-3), torch.tensor([.1, 1, 1, 1]), []
+    x, y = (normalize(torch.from_numpy(photos).permute(0, 3, 1, 2), IMAGENET),
+            torch.from_numpy(masks).long())
+    optimizer, weight, losses = (torch.optim.AdamW(net.parameters(), lr=5e-3),
+                                 torch.tensor([.1, 1, 1, 1]), [])
     for _ in range(steps):
         logits = net(x)
         loss = F.cross_entropy(logits, y, weight=weight)
@@ -99,18 +120,25 @@ def check_without_batch_norm(
     f:Callable[[nn.Module], nn.Module], # The attempt
     make:Callable[[int], nn.Module],    # `TinyUNet`: number of classes -> network
 )->bool|None:                           # True when right
-    "Say what is wrong with an attempt at `without_batch_norm`, or train with and without and show both."
+    """Say what is wrong with an attempt at `without_batch_norm`,
+    or train with and without and show both."""
     torch.manual_seed(0)
     net = make(4)
     got = f(deepcopy(net))
     if got is None: return no('your function returns nothing. Return the network.')
     count = lambda net, kind: sum(isinstance(m, kind) for m in net.modules())
-    if count(got, nn.BatchNorm2d): return no('there is still a BatchNorm2d in the network.')
+    if count(got, nn.BatchNorm2d):
+        return no('there is still a BatchNorm2d in the network.')
     gone, stand_in = count(net, nn.BatchNorm2d), count(got, nn.Identity)
-    if stand_in != gone: return no(f'{gone} batch norms were there, {stand_in} nn.Identity() stand in their places.')
-    if count(got, nn.Conv2d) != count(net, nn.Conv2d): return no('convolutions are missing; replace batch norms only.')
-    print('Right. Loss after 10, 20, 30, 40 steps, and the mean IoU of eyes and lips at the end:')
+    if stand_in != gone:
+        return no(f'{gone} batch norms were there, {stand_in} nn.Identity() stand in '
+                  'their places.')
+    if count(got, nn.Conv2d) != count(net, nn.Conv2d):
+        return no('convolutions are missing; replace batch norms only.')
+    print('Right. Loss after 10, 20, 30, 40 steps, and the mean IoU of eyes and lips '
+          'at the end:')
     for name, network in ('with batch norm', net), ('without', got):
         losses, miou = learn_faces(network)
-        print(f'{name:16}', *(f'{losses[i]:.2f}' for i in (9, 19, 29, 39)), f'  IoU {miou:.2f}')
+        print(f'{name:16}', *(f'{losses[i]:.2f}' for i in (9, 19, 29, 39)),
+              f'  IoU {miou:.2f}')
     return True

@@ -23,13 +23,16 @@ def _pixels():
 
 def _abstain_hint(got):
     "What is wrong with the ids `got`, or None."
-    if got is None: return 'your function returns nothing. Start with ids = decide(probabilities).'
-    if not isinstance(got, torch.Tensor): return f'a tensor of ids is expected, yours is a {type(got).__name__}.'
+    if got is None:
+        return 'your function returns nothing. Start with ids = decide(probabilities).'
+    if not isinstance(got, torch.Tensor):
+        return f'a tensor of ids is expected, yours is a {type(got).__name__}.'
     if tuple(got.shape) != (1, 1, 4):
         return f'the ids of (N,C,H,W) are (N,H,W), here (1, 1, 4); yours are {tuple(got.shape)}.'
     ids = [int(i) for i in got.flatten()]
     if ids == [0, 1, IGNORE, IGNORE]: return None
-    if ids == [0, 1, 1, 0]: return 'these are the ids of decide; no pixel is marked as unknown.'
+    if ids == [0, 1, 1, 0]:
+        return 'these are the ids of decide; no pixel is marked as unknown.'
     if ids == [IGNORE, IGNORE, 1, 0]:
         return 'the sure pixels are marked, and the doubtful ones are not. Turn the comparison round.'
     if ids == [0, 1, 1, IGNORE]:
@@ -44,7 +47,8 @@ def check_abstain(
     problem = problem or _abstain_hint(got)
     if problem: return verdict(problem)
     stricter, problem = attempt(f, _pixels(), .8)
-    if stricter is not None and int(stricter.flatten()[1]) != IGNORE: problem = 'right for 0.6, but `sure` is not used.'
+    if stricter is not None and int(stricter.flatten()[1]) != IGNORE:
+        problem = 'right for 0.6, but `sure` is not used.'
     return verdict(problem)
 
 # %% ../../nbs/solutions/31_loop.ipynb #0a68d088
@@ -54,14 +58,17 @@ def _net():
 
 def _chunks():
     torch.manual_seed(1)
-    x, y = torch.randn(6, 3, 8, 8) * torch.arange(1., 7).view(-1, 1, 1, 1), torch.randint(0, 3, (6, 8, 8))
+    x, y = (torch.randn(6, 3, 8, 8) * torch.arange(1., 7).view(-1, 1, 1, 1),
+            torch.randint(0, 3, (6, 8, 8)))
     return list(zip(x.split([4, 2]), y.split([4, 2])))
 
 def _gradient(batches, weights=None):
     "The weighted sum of the batches' gradients, of the weight and the bias in one row."
     model = _net()
-    for (x, y), w in zip(batches, weights or [1.] * len(batches)): (cross_entropy(model(x), y) * w).backward()
-    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    for (x, y), w in zip(batches, weights or [1.] * len(batches)):
+        (cross_entropy(model(x), y) * w).backward()
+    return torch.cat([p.grad.flatten()
+                      for p in model.parameters() if p.grad is not None])
 
 # %% ../../nbs/solutions/31_loop.ipynb #3d9afc18
 class _Watched(torch.optim.SGD):
@@ -72,13 +79,15 @@ class _Watched(torch.optim.SGD):
         return super().step(closure)
 
 def _attempt(f, stale=False):
-    "What `f` returned, how many steps it made, how far it moved the weights, and the error in words or None."
+    """What `f` returned, how many steps it made, how far it moved the weights,
+    and the error in words or None."""
     model, chunks = _net(), _chunks()
     optimizer = _Watched(model.parameters(), lr=1.)
     before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
     if stale: torch.cat([p.flatten() for p in model.parameters()]).sum().backward()
     got, problem = attempt(f, model, chunks, cross_entropy, optimizer)
-    return got, optimizer.steps, before - torch.cat([p.detach().flatten() for p in model.parameters()]), problem
+    return (got, optimizer.steps, before
+            - torch.cat([p.detach().flatten() for p in model.parameters()]), problem)
 
 # %% ../../nbs/solutions/31_loop.ipynb #fc408271
 def _hint(moved):
@@ -88,9 +97,11 @@ def _hint(moved):
     if close(_gradient(chunks, [4/6, 2/6])): return None
     if close(_gradient(chunks)):
         return ('the gradients of the chunks are added at full weight. '
-                'Multiply each loss by its share of the photos, len(x) / total, before backward.')
+                'Multiply each loss by its share of the photos, len(x) / total, '
+                'before backward.')
     if close(_gradient(chunks, [1/2, 1/2])):
-        return ('every chunk counts the same, but the first has 4 photos and the second 2. '
+        return ('every chunk counts the same, but the first has 4 photos and the '
+                'second 2. '
                 'Use its share of the photos, not 1 / number of chunks.')
     if close(_gradient(chunks[-1:], [2/6])) or close(_gradient(chunks[-1:])):
         return 'only the last chunk had a say. zero_grad belongs before the loop, not inside it.'
@@ -100,7 +111,8 @@ def _mean_hint(got):
     "What is wrong with the mean loss `got`, or None."
     x, y = (torch.cat(t) for t in zip(*_chunks()))
     mean = cross_entropy(_net()(x), y).item()
-    if got is None: return 'the step is right, but nothing is returned. Return the mean loss over all photos.'
+    if got is None:
+        return 'the step is right, but nothing is returned. Return the mean loss over all photos.'
     value, problem = attempt(float, got)
     if problem: return 'the step is right, but what is returned is no number.'
     if abs(value - mean) > 1e-3:
@@ -113,27 +125,36 @@ def check_accumulate(
     got, steps, moved, problem = _attempt(f)
     if problem: return verdict(problem)
     if got is None and steps == 0:
-        return verdict('nothing happens. Begin with optimizer.zero_grad(), then go through the chunks.')
-    if steps != 1: return verdict(f'the optimizer made {steps} steps; it should make one, after the last chunk.')
+        return verdict('nothing happens. Begin with optimizer.zero_grad(), '
+                       'then go through the chunks.')
+    if steps != 1:
+        return verdict(f'the optimizer made {steps} steps; it should make one, '
+                       'after the last chunk.')
     if _hint(moved): return verdict(_hint(moved))
     if _hint(_attempt(f, stale=True)[2]):
-        return verdict('gradients that were there before the call are in the step as well. '
+        return verdict('gradients that were there before the call are in the step as '
+                       'well. '
                     'Call optimizer.zero_grad() first.')
     return verdict(_mean_hint(got))
 
 # %% ../../nbs/solutions/31_loop.ipynb #31a0c008
-_EXPECTED = {16: (.4, .95), 80: (.95, 2.)} # Over seeds and machines it was .68 to .77 and 1.21 to 1.65
+# Over seeds and machines it was .68 to .77 and 1.21 to 1.65
+_EXPECTED = {16: (.4, .95), 80: (.95, 2.)}
 
 def _batch_size_hint(losses, ahead):
-    "What is wrong with the two mean losses or with what was concluded from them, or None."
-    if not isinstance(losses, dict) or set(losses) != {16, 80} or None in losses.values():
+    """What is wrong with the two mean losses or with what was concluded
+    from them, or None."""
+    if (not isinstance(losses, dict) or set(losses) != {16, 80}
+        or None in losses.values()):
         return 'fill in the mean loss of the fifth epoch for 16 and for 80.'
     for size, (low, high) in _EXPECTED.items():
         value, problem = attempt(float, losses[size])
         if problem: return f'the loss for {size} is no number.'
         if not low < value < high:
-            return (f'{value:.2f} is not what five epochs with batches of {size} give. Start from fresh(), use '
-                    f'x[:160].split({size}) with y[:160].split({size}), and take the last of the five means.')
+            return (f'{value:.2f} is not what five epochs with batches of {size} give. '
+                    'Start from fresh(), use '
+                    f'x[:160].split({size}) with y[:160].split({size}), '
+                    'and take the last of the five means.')
     if ahead not in (16, 80): return 'which is ahead, 16 or 80? A lower loss is better.'
     if ahead != min(losses, key=lambda size: losses[size]):
         return 'your numbers say the opposite. A lower loss is better.'

@@ -17,18 +17,23 @@ from ..losses import bce_with_logits
 # %% ../../nbs/solutions/23_losses.ipynb #23a0c006
 def _slope_hint(got, z, m):
     "What is wrong with the gradient `got` for logits `z` and mask `m`, or None."
-    if got is None: return 'your function returns nothing. Start with p = logits.sigmoid().'
-    if not isinstance(got, torch.Tensor): return f'a tensor is expected, yours is a {type(got).__name__}.'
+    if got is None:
+        return 'your function returns nothing. Start with p = logits.sigmoid().'
+    if not isinstance(got, torch.Tensor):
+        return f'a tensor is expected, yours is a {type(got).__name__}.'
     if got.shape != z.shape:
         return (f'the gradient has the shape of the logits, {tuple(z.shape)}; '
                 f'yours is {tuple(got.shape)}. Try mask[:, None].')
     right, = torch.autograd.grad(bce_with_logits(z, m), z)
-    hints = {1.: None, float(m.numel()): 'that is the slope of the sum. A mean divides by the number of pixels.',
+    hints = {1.: None, float(m.numel()): 'that is the slope of the sum. '
+                                         'A mean divides by the number of pixels.',
              -1.: 'the sign is turned round: what was said less what is true.',
-             -float(m.numel()): 'turn the sign round, and divide by the number of pixels.'}
+             -float(m.numel()): 'turn the sign round, and divide by the number of '
+                                'pixels.'}
     for factor, hint in hints.items():
         if torch.allclose(got, right * factor, atol=1e-5): return hint
-    if torch.allclose(got, (z - m[:, None]) / m.numel(), atol=1e-5): return 'the sigmoid is missing.'
+    if torch.allclose(got, (z - m[:, None]) / m.numel(), atol=1e-5):
+        return 'the sigmoid is missing.'
     return 'not the gradient. It is (p - t) / number of pixels, with p the sigmoid of the logit.'
 
 def check_slope(
@@ -46,34 +51,42 @@ _MASK = torch.tensor([[[1, 1, 0, 0]], [[0, 1, 1, 1]]])
 
 def _loss(p, t, w, dims=None):
     "Tversky loss of values `p` against truths `t`, sums over `dims`."
-    hits, misses, alarms = (p * t).sum(dims), ((1 - p) * t).sum(dims), (p * (1 - t)).sum(dims)
+    hits, misses, alarms = ((p * t).sum(dims), ((1 - p) * t).sum(dims),
+                            (p * (1 - t)).sum(dims))
     return 1 - hits / (hits + w * misses + (1 - w) * alarms)
 
 def _mistakes(z, mask, w):
     "What typical wrong answers give for logits `z`, by the hint to give."
     p, t = z.sigmoid(), (mask > 0)[:, None].float()
     values = {
-        'the logits were used as probabilities. Take the sigmoid first.': _loss(z, t, w),
-        "misses and false alarms have each other's weight. w belongs to (1-p)t.": _loss(p, t, 1 - w),
-        'that is the score, which grows as the masks get better. A loss is 1 minus it.': 1 - _loss(p, t, w),
-        "that is the mean of each photo's loss. Sum over the whole batch before you divide.":
+        'the logits were used as probabilities. Take the sigmoid first.':
+            _loss(z, t, w),
+        "misses and false alarms have each other's weight. w belongs to (1-p)t.":
+            _loss(p, t, 1 - w),
+        'that is the score, which grows as the masks get better. A loss is 1 minus it.':
+            1 - _loss(p, t, w),
+        "that is the mean of each photo's loss. Sum over the whole batch before you "
+        "divide.":
             _loss(p, t, w, (1, 2, 3)).mean(),
         'that is Dice: w is not used.': _loss(p, t, .5),
-        'p was rounded to 0 or 1. Decisions have no slope; keep the probabilities.': _loss((p > .5).float(), t, w)}
+        'p was rounded to 0 or 1. Decisions have no slope; keep the probabilities.':
+            _loss((p > .5).float(), t, w)}
     return {hint: value.item() for hint, value in values.items()}
 
 # %% ../../nbs/solutions/23_losses.ipynb #f5609176
 def _tversky_hint(got):
     "What is wrong with the value `got` of an attempt, or None."
     right = _loss(_LOGITS.sigmoid(), (_MASK > 0)[:, None].float(), .7).item()
-    if got is None: return 'your function returns nothing. Start with p = logits.sigmoid().'
+    if got is None:
+        return 'your function returns nothing. Start with p = logits.sigmoid().'
     if not isinstance(got, torch.Tensor):
         return f'a loss must be a tensor, or it has no gradient; yours is a {type(got).__name__}.'
     if got.numel() != 1:
         return f'a loss is one number, yours has shape {tuple(got.shape)}. Is t shaped like p, with mask[:, None]?'
     if not math.isclose(got.item(), right, abs_tol=1e-4):
         hints = _mistakes(_LOGITS, _MASK, .7).items()
-        why = [hint for hint, value in hints if math.isclose(got.item(), value, abs_tol=1e-4)]
+        why = [hint for hint, value in hints
+               if math.isclose(got.item(), value, abs_tol=1e-4)]
         return f'{got.item():.4f} where {right:.4f} was expected; {(why or ["check each of the three sums."])[0]}'
     if not got.requires_grad:
         return 'the value is right but has lost its gradient. Do not use .item(), .detach() or numpy.'
@@ -91,11 +104,13 @@ def check_tversky(
     return verdict(problem)
 
 # %% ../../nbs/solutions/23_losses.ipynb #23a0c010
-_EXPECTED = {'plain': (-.001, .01), 'weighted': (.002, .6)} # Over seeds and machines 0.000 and 0.012 to 0.103
+# Over seeds and machines 0.000 and 0.012 to 0.103
+_EXPECTED = {'plain': (-.001, .01), 'weighted': (.002, .6)}
 
 def _weights_hint(marked, more):
     "What is wrong with the two shares or with what was concluded from them, or None."
-    if not isinstance(marked, dict) or set(marked) != {'plain', 'weighted'} or None in marked.values():
+    if (not isinstance(marked, dict) or set(marked) != {'plain', 'weighted'}
+        or None in marked.values()):
         return 'fill in which share of the pixels each network marks: (ids > 0).float().mean().'
     for name, (low, high) in _EXPECTED.items():
         share, problem = attempt(float, marked[name])
@@ -104,7 +119,8 @@ def _weights_hint(marked, more):
             return (f'{share:.3f} is not what 60 steps of {name!r} give. '
                     'It is the share of ids above 0, between 0 and 1.')
     if more not in marked: return "which marks more, 'plain' or 'weighted'?"
-    if float(marked[more]) < max(map(float, marked.values())): return 'your numbers say the opposite.'
+    if float(marked[more]) < max(map(float, marked.values())):
+        return 'your numbers say the opposite.'
 
 def check_weights(
     marked:dict, # Share of pixels marked as foreground, by 'plain' and 'weighted'

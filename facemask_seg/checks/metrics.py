@@ -20,7 +20,8 @@ from ..metrics import ConfusionMatrix
 # %% ../../nbs/solutions/17_metrics.ipynb #17a0c005
 def _numbers(got)->tuple[Any, str|None]:
     "The two numbers in `got`, and in words what is wrong, or None."
-    if got is None: return None, 'your function returns nothing. Return two numbers, precision and recall.'
+    if got is None:
+        return None, 'your function returns nothing. Return two numbers, precision and recall.'
     if np.size(got) != 2: return None, 'return two numbers, precision and recall.'
     return attempt(lambda pair: tuple(map(float, pair)), got)
 
@@ -34,38 +35,49 @@ def check_precision_recall(
     if not problem: got, problem = _numbers(got)
     if problem: return verdict(problem)
     hints = {(3/6, 3/4): None,
-             (3/4, 3/6): 'the two are exchanged. Precision divides by what was marked, recall by what is there.',
-             (5/6, 5/6): 'both eyes count as one class. Compare with c: prediction == c.',
+             (3/4, 3/6): 'the two are exchanged. Precision divides by what was marked, '
+                         'recall by what is there.',
+             (5/6, 5/6): 'both eyes count as one class. Compare with c: '
+                         'prediction == c.',
              (3/7, 3/7): 'that is IoU, twice.'}
     for (precision, recall), hint in hints.items():
         if np.allclose(got, (precision, recall), atol=1e-6): return verdict(hint)
-    return verdict(f'for a small row of pixels 3/6 and 3/4 were expected, yours are {got[0]:.3f} and {got[1]:.3f}.')
+    return verdict('for a small row of pixels 3/6 and 3/4 were expected, '
+                   f'yours are {got[0]:.3f} and {got[1]:.3f}.')
 
 # %% ../../nbs/solutions/17_metrics.ipynb #c2053a17
 _TARGETS = np.array([[[0, 0, 1, 2, 2]], [[0, 0, 0, 1, 1]]])
 _PREDICTIONS = np.array([[[0, 0, 1, 2, 0]], [[1, 0, 0, 1, 1]]])
 
 def _mistakes(p, t):
-    "What typical wrong answers give for predictions `p` and targets `t` of 3 classes, by the hint to give."
+    """What typical wrong answers give for predictions `p` and targets `t` of 3 classes,
+    by the hint to give."""
     each = [ConfusionMatrix(3).update(a, b) for a, b in zip(p, t)]
     iou = np.stack([cm.iou.numpy() for cm in each])
     parts = iou[:, 1:]
     return {
-        'you pooled the photos into one matrix. Make a new one for every photo.': ConfusionMatrix(3).update(p, t).miou,
-        'background is in your mean. Leave class 0 out.': np.nanmean(np.nanmean(iou, 1)),
-        'a class in neither mask counts as 0 in your mean. Leave it out (np.nanmean).': np.nan_to_num(parts).mean(),
+        'you pooled the photos into one matrix. Make a new one for every photo.':
+            ConfusionMatrix(3).update(p, t).miou,
+        'background is in your mean. Leave class 0 out.':
+            np.nanmean(np.nanmean(iou, 1)),
+        'a class in neither mask counts as 0 in your mean. Leave it out (np.nanmean).':
+            np.nan_to_num(parts).mean(),
         'a class in neither mask counts as 1 in your mean. Leave it out (np.nanmean).':
             np.nan_to_num(parts, nan=1.).mean(),
-        'you averaged over photos first. Give each photo its own mean first.': np.nanmean(np.nanmean(parts, 0)),
-        'you averaged all IoUs at once. Give each photo its own mean first.': np.nanmean(parts),
+        'you averaged over photos first. Give each photo its own mean first.':
+            np.nanmean(np.nanmean(parts, 0)),
+        'you averaged all IoUs at once. Give each photo its own mean first.':
+            np.nanmean(parts),
         'that is F1, not IoU.': np.mean([cm.f1[1:].nanmean() for cm in each]),
         'that is accuracy, not IoU.': np.mean([cm.accuracy for cm in each])}
 
 # %% ../../nbs/solutions/17_metrics.ipynb #ca85f8b2
 def _mean_hint(got):
     "What is wrong with the mean `got` of two small photos, or None."
-    if got is None: return 'your function returns nothing. Start with one ConfusionMatrix for each photo.'
-    if np.size(got) != 1: return f'the answer is one number, yours has {np.size(got)}. Take the mean over photos.'
+    if got is None:
+        return 'your function returns nothing. Start with one ConfusionMatrix for each photo.'
+    if np.size(got) != 1:
+        return f'the answer is one number, yours has {np.size(got)}. Take the mean over photos.'
     value, problem = attempt(float, got)
     if problem: return 'the answer is one number, yours is none.'
     if math.isclose(value, 17/24, abs_tol=1e-6): return None
@@ -76,12 +88,14 @@ def _mean_hint(got):
 def check_miou_by_photo(
     f:Callable, # The attempt: f(predictions, targets, n_classes) -> float
 )->bool|None:   # Whether it is right; prints what is wrong
-    "Checks the mean over photos of each photo's own mIoU, an exercise of the metrics chapter."
+    """Checks the mean over photos of each photo's own mIoU,
+    an exercise of the metrics chapter."""
     got, problem = attempt(f, _PREDICTIONS, _TARGETS, 3)
     problem = problem or _mean_hint(got)
     if problem: return verdict(problem)
     empty = np.zeros((1, 1, 5), dtype=int)
-    got, problem = attempt(f, np.concatenate([_PREDICTIONS, empty]), np.concatenate([_TARGETS, empty]), 3)
+    got, problem = attempt(f, np.concatenate([_PREDICTIONS, empty]),
+                           np.concatenate([_TARGETS, empty]), 3)
     if problem or _mean_hint(got):
         problem = 'right for two photos, but a third in which nothing is marked changed the mean. Leave it out.'
     return verdict(problem)
@@ -98,7 +112,8 @@ def _shrink(mask): return np.where(_grow((mask == 0).astype(mask.dtype)) > 0, 0,
 
 def _edges_hint(mious, costs_more):
     "What is wrong with the two numbers or with what was concluded from them, or None."
-    if not isinstance(mious, dict) or set(mious) != {'shy', 'bold'} or None in mious.values():
+    if (not isinstance(mious, dict) or set(mious) != {'shy', 'bold'}
+        or None in mious.values()):
         return 'fill in both: ConfusionMatrix(4).update(shrink(masks), masks).miou, and the same with grow.'
     masks = draw_faces(60, size=128, seed=0)[1]
     for name, mask in dict(shy=_shrink(masks), bold=_grow(masks)).items():
@@ -107,7 +122,8 @@ def _edges_hint(mious, costs_more):
         if abs(value - ConfusionMatrix(4).update(mask, masks).miou) > .01:
             return f'{value:.2f} is not the mIoU of {name!r}, over all 60 masks and without background.'
     if costs_more not in mious: return "which costs more, 'shy' or 'bold'?"
-    if mious[costs_more] > min(mious.values()): return 'your numbers say the opposite: the lower mIoU costs more.'
+    if mious[costs_more] > min(mious.values()):
+        return 'your numbers say the opposite: the lower mIoU costs more.'
 
 def check_edges(
     mious:dict,     # mIoU by 'shy' and 'bold'
@@ -155,7 +171,8 @@ def check_which_tells(
     "Checks the experiment of the metrics chapter."
     problem = _scores_hint(accuracy, miou, found, truth)
     if problem: return verdict(problem)
-    if tells not in ('accuracy', 'miou'): return verdict("which tells, 'accuracy' or 'miou'?")
+    if tells not in ('accuracy', 'miou'):
+        return verdict("which tells, 'accuracy' or 'miou'?")
     apart = {'accuracy': accuracy, 'miou': miou}[tells]
     far = abs(apart['plain'] - apart['weighted']) > .1
     return verdict(None if far else 'by that number the two are hardly apart.')

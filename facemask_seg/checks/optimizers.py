@@ -23,11 +23,17 @@ def check_largest_rate(
 )->bool|None:                             # True when right
     "Say what is wrong with an attempt at `largest_rate`, or that it is right."
     got = f([4., 25., 10.])
-    if got is None: return no('your function returns nothing. What multiplies w in each step?')
-    if abs(got - 1 / 25) < 1e-6: return no('at 1/25 the steep direction arrives in one step; it may overshoot a bit.')
-    if abs(got - 2 / 4) < 1e-6: return no('the gentlest direction allows that, but the others run away.')
-    if abs(got - 2 / 25) > 1e-6: return no(f'slopes 4, 25, 10 allow rates below 0.08; yours says {got}.')
-    if abs(f([.5]) - 4) > 1e-6: return no(f'a single slope of 0.5 allows rates below 4; yours says {f([.5])}.')
+    if got is None:
+        return no('your function returns nothing. What multiplies w in each step?')
+    if abs(got - 1 / 25) < 1e-6:
+        return no(
+            'at 1/25 the steep direction arrives in one step; it may overshoot a bit.')
+    if abs(got - 2 / 4) < 1e-6:
+        return no('the gentlest direction allows that, but the others run away.')
+    if abs(got - 2 / 25) > 1e-6:
+        return no(f'slopes 4, 25, 10 allow rates below 0.08; yours says {got}.')
+    if abs(f([.5]) - 4) > 1e-6:
+        return no(f'a single slope of 0.5 allows rates below 4; yours says {f([.5])}.')
     print('Right.')
     return True
 
@@ -35,28 +41,38 @@ def check_largest_rate(
 @gently
 def check_clip(
     f:Callable[[Iterable[Tensor], float], float], # The attempt: changes gradients, gives their length before
-)->bool|None:                                     # True when right
+)->bool|None: # True when right
     "Say what is wrong with an attempt at `clip`, or that it is right."
     def parameters(scale):
-        "Two parameters whose gradients together are 5 * scale long, and one without a gradient."
+        """Two parameters whose gradients together are 5 * scale long,
+        and one without a gradient."""
         params = [torch.zeros(n, requires_grad=True) for n in (2, 3, 1)]
-        params[0].grad, params[1].grad = torch.tensor([3., 0]) * scale, torch.tensor([0, 4., 0]) * scale
+        params[0].grad, params[1].grad = (torch.tensor([3., 0]) * scale,
+                                          torch.tensor([0, 4., 0]) * scale)
         return params
 
-    def joint(params): return torch.cat([p.grad for p in params if p.grad is not None]).norm().item()
+    def joint(params):
+        return torch.cat([p.grad for p in params if p.grad is not None]).norm().item()
 
     long, short = parameters(2), parameters(.1)
     before = f(long, 1.)
-    if before is None: return no('your function returns nothing. Return the length before.')
+    if before is None:
+        return no('your function returns nothing. Return the length before.')
     if abs(float(before) - 10) > 1e-4:
-        return no(f'gradients (6, 0) and (0, 8, 0) are 10 long together; yours says {float(before)}.')
+        return no('gradients (6, 0) and (0, 8, 0) are 10 long together; '
+                  f'yours says {float(before)}.')
     length = joint(long)
-    if abs(length - 10) < 1e-4: return no('the gradients did not change. Change them in place, with mul_.')
-    if abs(length - 2**.5) < 1e-3: return no('each gradient was clipped alone; scale all of them by one factor.')
-    if abs(length - 1) > 1e-3: return no(f'with a limit of 1 they should be 1 long afterwards; yours are {length:.3f}.')
+    if abs(length - 10) < 1e-4:
+        return no('the gradients did not change. Change them in place, with mul_.')
+    if abs(length - 2**.5) < 1e-3:
+        return no('each gradient was clipped alone; scale all of them by one factor.')
+    if abs(length - 1) > 1e-3:
+        return no('with a limit of 1 they should be 1 long afterwards; '
+                  f'yours are {length:.3f}.')
     f(short, 1.)
     length = joint(short)
-    if abs(length - .5) > 1e-4: return no('gradients shorter than the limit must stay as they are.')
+    if abs(length - .5) > 1e-4:
+        return no('gradients shorter than the limit must stay as they are.')
     print('Right.')
     return True
 
@@ -68,7 +84,8 @@ def last_loss(
 )->float: # Mean of the last eight steps
     "What training on 64 drawn faces reaches."
     photos, masks = draw_faces(64, size=48, seed=0)
-    x, y = normalize(torch.from_numpy(photos).permute(0, 3, 1, 2), IMAGENET), torch.from_numpy(masks)
+    x, y = (normalize(torch.from_numpy(photos).permute(0, 3, 1, 2), IMAGENET),
+            torch.from_numpy(masks))
     torch.manual_seed(0)
     net, losses = make(4), []
     optimizer = torch.optim.SGD(net.parameters(), lr, momentum=.9)
@@ -92,7 +109,9 @@ def check_rate(
     if rate <= 0: return no('a learning rate is above zero.')
     reached = last_loss(rate, make)
     if reached < .85:
-        print(f'Right: with {rate:g} the last eight losses are {reached:.2f} on average.')
+        print(
+            f'Right: with {rate:g} the last eight losses are {reached:.2f} on average.')
         return True
-    return no(f'with {rate:g} the last eight losses are {reached:.2f} on average, and 0.85 was asked for. '
+    return no(f'with {rate:g} the last eight losses are {reached:.2f} on average, '
+              'and 0.85 was asked for. '
               'Where in the range test does the loss fall steeply?')

@@ -24,11 +24,15 @@ def _schedule_hint(f):
         for epoch in range(1, epochs + 1):
             past = sum(10 * (epoch - 1) >= tenths * epochs for tenths in (3, 6, 9))
             try: got = f(epoch, epochs)
-            except Exception as e: return f'your function raises {type(e).__name__}: {e}.'
-            if got is None: return 'nothing is returned. Start with LR / 10**0, which is right for epoch 1.'
+            except Exception as e:
+                return f'your function raises {type(e).__name__}: {e}.'
+            if got is None:
+                return 'nothing is returned. Start with LR / 10**0, which is right for epoch 1.'
             if abs(got - LR / 10**past) > 1e-9: return (
-                f'in epoch {epoch} of {epochs} the rate should be LR / {10**past}, and is {got:g}. '
-                f'Before it, {epoch - 1} epochs are over, {(epoch - 1) / epochs:.2f} of all.')
+                f'in epoch {epoch} of {epochs} the rate should be LR / {10**past}, '
+                f'and is {got:g}. '
+                f'Before it, {epoch - 1} epochs are over, '
+                f'{(epoch - 1) / epochs:.2f} of all.')
 
 def check_schedule(
     f:Callable, # `f(epoch, epochs)` gives the learning rate
@@ -40,9 +44,11 @@ def check_schedule(
 # %% ../../nbs/solutions/40_original.ipynb #24d367d8
 def _cheat_hint(out, mask):
     "What is wrong with an attempt at the gamed score, or None."
-    if out is None: return 'your function returns nothing. Start with out = np.zeros(mask.shape, dtype=int).'
+    if out is None:
+        return 'your function returns nothing. Start with out = np.zeros(mask.shape, dtype=int).'
     out = np.asarray(out)
-    if out.shape != mask.shape: return f'outputs must be as large as the mask, {mask.shape}, yours are {out.shape}.'
+    if out.shape != mask.shape:
+        return f'outputs must be as large as the mask, {mask.shape}, yours are {out.shape}.'
     if not (np.issubdtype(out.dtype, np.number) and (out == np.trunc(out)).all()):
         return 'outputs must be whole numbers; the score would truncate them anyway.'
     if (out > .5).any():
@@ -52,8 +58,10 @@ def _cheat_hint(out, mask):
 
 def _columns_hint(out, mask):
     "What is wrong with outputs that mark nothing, or None."
-    z, m = torch.from_numpy(out.astype(np.float32))[None, None], torch.from_numpy(mask)[None]
-    score, columns, full = original_score(z, m), original_columns(z, m)[0].numpy(), (mask > 0).any(0)
+    z, m = (torch.from_numpy(out.astype(np.float32))[None, None],
+            torch.from_numpy(mask)[None])
+    score, columns, full = (original_score(z, m), original_columns(z, m)[0].numpy(),
+                            (mask > 0).any(0))
     if not out.any(): return (f'a blank output scores {score:.2f}. '
         f'The {full.sum()} columns with foreground score 0; make their unions empty.')
     if ((out < 0) & (mask > 0)).any(): return (
@@ -61,8 +69,10 @@ def _columns_hint(out, mask):
         'and the union keeps its last bit; use a background pixel.')
     if (columns[~full] < .99).any():
         return 'columns without foreground scored 1 before you touched them; leave them alone.'
-    if score < .99: return (f'the score is {score:.2f}. A column with k pixels of foreground has a union of k; '
-        'what must be added to make it exactly 0?')
+    if score < .99:
+        return (f'the score is {score:.2f}. A column with k pixels of foreground has a '
+                'union of k; '
+            'what must be added to make it exactly 0?')
 
 def check_cheat(
     f:Callable, # The attempt: f(mask) -> outputs (H, W)
@@ -78,18 +88,22 @@ def _paints_hint(f):
     "What is wrong with an attempt to compare two losses, or None."
     try: original, dice = f(original_dice, .5), f(LOSSES['dice'], 0.)
     except Exception as e: return f'your function raises {type(e).__name__}: {e}.'
-    if original is None or dice is None: return 'nothing is returned. score_outputs(...) has the share under "marked".'
+    if original is None or dice is None:
+        return 'nothing is returned. score_outputs(...) has the share under "marked".'
     if not (0 <= original <= 1 and 0 <= dice <= 1):
         return f'shares lie between 0 and 1, yours are {original} and {dice}.'
     if original == dice:
         return 'both losses mark the same share. Is `loss` used, and is the network a new one each time?'
     if original < dice: return (
-        f'the original marks {original:.1%} and Dice {dice:.1%}. After 40 steps it should be the other way round; '
-        'is the last layer one of raw outputs, and is the threshold the one that was asked for?')
+        f'the original marks {original:.1%} and Dice {dice:.1%}. '
+        'After 40 steps it should be the other way round; '
+        'is the last layer one of raw outputs, and is the threshold the one that was '
+        'asked for?')
 
 def check_marked(
     f:Callable, # `f(loss, threshold)` gives the share of pixels that is marked
 )->bool|None:    # Whether it is right; prints what is wrong
     "Checks the third exercise of the chapter on the original."
     problem = _paints_hint(f)
-    return verdict(problem, 'Right. The original paints, and nothing in its loss objects.')
+    return verdict(problem,
+                   'Right. The original paints, and nothing in its loss objects.')

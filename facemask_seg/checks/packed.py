@@ -20,15 +20,18 @@ from .core import answer, verdict
 def _photo_hint(got, photos, i):
     "What is probably wrong with photo `i`, in words; None when it is right."
     size, got = photos.shape[1], np.asarray(got)
-    if got.size != 3*size*size: return f'a photo of {size} pixels has {3*size*size} bytes, yours has {got.size}.'
-    if got.shape != photos[i].shape: return f'the shape should be {photos[i].shape}, yours is {got.shape}.'
+    if got.size != 3*size*size:
+        return f'a photo of {size} pixels has {3*size*size} bytes, yours has {got.size}.'
+    if got.shape != photos[i].shape:
+        return f'the shape should be {photos[i].shape}, yours is {got.shape}.'
     if np.array_equal(got, photos[i]): return None
-    if i == 0: return 'photo 0 is not right. The first 128 bytes of the file are its header; photo 0 comes after them.'
+    if i == 0:
+        return 'photo 0 is not right. The first 128 bytes of the file are its header; photo 0 comes after them.'
     return f'photo 0 is right, photo {i} is not. Photo i begins {3*size*size}*i bytes after the header.'
 
 def check_photo_at(
     f:Callable, # Takes an `images.npy`, a number and the photos' size; returns (size, size, 3) uint8
-)->bool|None:   # True when right
+)->bool|None: # True when right
     "Says what is wrong with an attempt to read one photo, or that it is right."
     photos = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
     with tempfile.TemporaryDirectory() as folder:
@@ -45,11 +48,14 @@ def check_entries(
     f:Callable, # Takes the text of a journal without its first line; returns a list of dicts
 )->bool|None:   # True when right
     "Says what is wrong with an attempt to read a journal, or that it is right."
-    first, second = dict(name='00000', checksum=7), dict(file='b.jpg', reason='the file is empty')
+    first, second = (dict(name='00000', checksum=7),
+                     dict(file='b.jpg', reason='the file is empty'))
     a, b = json.dumps(first), json.dumps(second)
-    cases = [('', [], 'an empty text'), (f'{a}\n{b}\n', [first, second], 'two whole lines'),
+    cases = [('', [], 'an empty text'),
+             (f'{a}\n{b}\n', [first, second], 'two whole lines'),
              (f'{a}\n{b[:9]}', [first], 'one whole line and a torn one'),
-             (f'{a[:9]}\n{b}\n', [], 'a torn line with a whole one after it, which cannot be trusted either')]
+             (f'{a[:9]}\n{b}\n', [],
+              'a torn line with a whole one after it, which cannot be trusted either')]
     for text, right, what in cases:
         got, hint = answer(f, text)
         if not hint and not (isinstance(got, list) and got == right):
@@ -65,11 +71,13 @@ def check_changed(
     rng = np.random.default_rng(0)
     photos = rng.integers(0, 256, (6, 8, 8, 3), np.uint8)
     masks = rng.integers(0, 4, (6, 8, 8), np.uint8)
-    sums = [zlib.crc32(m.tobytes(), zlib.crc32(p.tobytes())) for p, m in zip(photos, masks)]
+    sums = [zlib.crc32(m.tobytes(), zlib.crc32(p.tobytes()))
+            for p, m in zip(photos, masks)]
     other_photos, other_masks = photos.copy(), masks.copy()
     other_photos[2, 3, 3, 0] ^= 1
     other_masks[5, 0, 0] ^= 1
-    cases = [(photos, masks, [], 'nothing changed'), (other_photos, masks, [2], 'one bit of photo 2 changed'),
+    cases = [(photos, masks, [], 'nothing changed'),
+             (other_photos, masks, [2], 'one bit of photo 2 changed'),
              (other_photos, other_masks, [2, 5], 'photo 2 and mask 5 changed')]
     for p, m, right, what in cases:
         got, hint = answer(f, p, m, list(sums))

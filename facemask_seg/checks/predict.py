@@ -19,15 +19,20 @@ def _box_complaint(f):
     mask = np.zeros((5, 8), np.uint8)
     mask[1, 2], mask[3, 4:6] = 1, 3
     got = f(mask)
-    if got is None: return 'your function returns nothing. Start with `ys, xs = np.where(mask > 0)`.'
+    if got is None:
+        return 'your function returns nothing. Start with `ys, xs = np.where(mask > 0)`.'
     if len(got) != 4: return f'a box has four numbers, yours has {len(got)}.'
     box, right = tuple(map(int, got)), (2, 1, 6, 4)
-    if box == (1, 2, 4, 6): return 'rows and columns have changed places: left and right come from the columns.'
-    if box == (2, 1, 5, 3): return 'right and bottom should be just outside: add 1 to the largest column and row.'
-    if box == (4, 3, 6, 4): return 'that is the box of the lips alone; take everything that is not background.'
+    if box == (1, 2, 4, 6):
+        return 'rows and columns have changed places: left and right come from the columns.'
+    if box == (2, 1, 5, 3):
+        return 'right and bottom should be just outside: add 1 to the largest column and row.'
+    if box == (4, 3, 6, 4):
+        return 'that is the box of the lips alone; take everything that is not background.'
     if box != right: return f'the box of the test mask is {right}, yours is {box}.'
     empty = f(np.zeros((5, 8), np.uint8))
-    if empty is not None: return f'a mask without anything has no box: return None, not {empty!r}.'
+    if empty is not None:
+        return f'a mask without anything has no box: return None, not {empty!r}.'
 
 def check_bounding_box(
     f:Callable, # An attempt at `bounding_box`
@@ -37,7 +42,8 @@ def check_bounding_box(
 
 # %% ../../nbs/solutions/35_predict.ipynb #f6295c33
 def _mirror_proof(photos):
-    "Probabilities (N, 4, H, W): red pixels are lips, blue ones eyes, left eye in the right half."
+    """Probabilities (N, 4, H, W):
+    red pixels are lips, blue ones eyes, left eye in the right half."""
     red, blue = photos[:, 0], photos[:, 2]
     right_half = torch.arange(photos.shape[-1]) >= photos.shape[-1]/2
     return torch.stack([1 - red - blue, blue*right_half, blue*~right_half, red], 1)
@@ -49,9 +55,11 @@ def _biased(photos):
     return p
 
 def _photo():
-    "Two (3, 4, 6) photos: an eye on either side and lips that are not in the middle, in shades."
+    """Two (3, 4, 6) photos: an eye on either side and lips that are not in the middle,
+    in shades."""
     x = torch.zeros(2, 3, 4, 6)
-    x[:, 2, 1, 1], x[:, 2, 1, 4], x[:, 0, 3, 3] = torch.tensor([.9, .8]), torch.tensor([.7, .6]), .5
+    x[:, 2, 1, 1], x[:, 2, 1, 4], x[:, 0, 3, 3] = (torch.tensor([.9, .8]),
+                                                   torch.tensor([.7, .6]), .5)
     return x
 
 # %% ../../nbs/solutions/35_predict.ipynb #3ee8d3dd
@@ -60,14 +68,21 @@ def _wrong_answers(predict, x, swap):
     plain, mirrored = predict(x), predict(x.flip(-1))
     back, upside_down = mirrored.flip(-1), predict(x.flip(-2)).flip(-2)
     return {
-        'the mirrored photos were not used: the answer is what predict says about the plain photos': plain,
-        'the mirrored probabilities are not mirrored back: use .flip(-1) on them too': (plain + mirrored[:, swap])/2,
-        'left and right eye are not swapped: in a mirror a left eye looks like a right one, '
+        'the mirrored photos were not used: the answer is what predict says about the '
+        'plain photos':
+            plain,
+        'the mirrored probabilities are not mirrored back: use .flip(-1) on them too':
+            (plain + mirrored[:, swap])/2,
+        'left and right eye are not swapped: in a mirror a left eye looks like a right '
+        'one, '
         'so reorder the channels with [:, swap]': (plain + back)/2,
-        'the mirrored probabilities are neither mirrored back nor swapped': (plain + mirrored)/2,
-        'the photos are turned upside down: dimension -1 is left to right, -2 is top to bottom':
+        'the mirrored probabilities are neither mirrored back nor swapped':
+            (plain + mirrored)/2,
+        'the photos are turned upside down: dimension -1 is left to right, '
+        '-2 is top to bottom':
             (plain + upside_down[:, swap])/2,
-        'the sum of both is right, but it should be their mean: divide by 2': plain + back[:, swap]}
+        'the sum of both is right, but it should be their mean: divide by 2':
+            plain + back[:, swap]}
 
 # %% ../../nbs/solutions/35_predict.ipynb #bfadb306
 def _flip_complaint(f):
@@ -75,14 +90,16 @@ def _flip_complaint(f):
     swap, x = torch.tensor([0, 2, 1, 3]), _photo()
     given = x.clone()
     got = f(_biased, x, swap)
-    if got is None: return 'your function returns nothing. Start with `plain = predict(photos)`.'
+    if got is None:
+        return 'your function returns nothing. Start with `plain = predict(photos)`.'
     if not torch.equal(x, given):
         return 'it changes the photos that it was given. .flip makes a copy; do not assign into photos.'
     if not isinstance(got, torch.Tensor) or got.shape != (2, 4, 4, 6):
         return f'probabilities should be a tensor of shape (2, 4, 4, 6), yours are {getattr(got, "shape", type(got))}.'
     right = (_biased(x) + _biased(x.flip(-1)).flip(-1)[:, swap])/2
     for slip, wrong in _wrong_answers(_biased, x, swap).items():
-        if torch.allclose(got, wrong) and not torch.allclose(wrong, right): return f'{slip}.'
+        if torch.allclose(got, wrong) and not torch.allclose(wrong, right):
+            return f'{slip}.'
     if not torch.allclose(got, right):
         return 'the numbers are neither right nor from a slip that this check knows. Try it on one photo by hand.'
     if not torch.allclose(f(_mirror_proof, x, swap), _mirror_proof(x)):
@@ -97,7 +114,8 @@ def check_flip_average(
 # %% ../../nbs/solutions/35_predict.ipynb #0cfe25fa
 def _shrink_complaint(f):
     "What is wrong with an attempt at `shrink_batch`, or None."
-    photos = torch.tensor([10, 200], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 3, 8, 8).contiguous()
+    photos = torch.tensor([10, 200], dtype=torch.uint8).view(2, 1, 1, 1).expand(
+        2, 3, 8, 8).contiguous()
     masks = torch.full((2, 8, 8), 3, dtype=torch.uint8)
     got = f(photos, masks, .5)
     if got is None: return 'your function returns nothing. Give back photos and masks.'
@@ -110,12 +128,16 @@ def _shrink_complaint(f):
 
 def _misplaced(x, y):
     "What is wrong with the places and colours of two shrunk faces, or None."
-    covered, middle, corner = int((y == 3).sum())//2, x[..., 2:6, 2:6], x[0, :, 0, 0].tolist()
-    if covered != 16: return f'at half its size a face of 8 x 8 covers 16 pixels, in your masks {covered}.'
-    if not (y[:, 2:6, 2:6] == 3).all(): return 'in the masks the faces are not in the middle.'
+    covered, middle, corner = (int((y == 3).sum())//2, x[..., 2:6, 2:6],
+                               x[0, :, 0, 0].tolist())
+    if covered != 16:
+        return f'at half its size a face of 8 x 8 covers 16 pixels, in your masks {covered}.'
+    if not (y[:, 2:6, 2:6] == 3).all():
+        return 'in the masks the faces are not in the middle.'
     if (middle[0] != 10).any() or (middle[1] != 200).any():
         return 'in the photos the faces are not in the middle, or mixed up.'
-    if corner != [124, 116, 104]: return f'around the face is the colour PAD, [124, 116, 104], yours is {corner}.'
+    if corner != [124, 116, 104]:
+        return f'around the face is the colour PAD, [124, 116, 104], yours is {corner}.'
 
 def _not_left_alone(f, photos, masks):
     "A complaint when a share of 1 changes anything, or None."

@@ -24,23 +24,35 @@ def check_receptive_field(
     f:Callable[[list[tuple[int, int]]], int], # The attempt: layers as (kernel, stride) -> side of the field in pixels
 )->bool|None: # True when right
     "Say what is wrong with an attempt at `receptive_field`, or that it is right."
-    if f([(3, 1)]) is None: return no('your function returns nothing. Start with field, jump = 1, 1.')
-    if f([]) != 1: return no(f'without any layer a cell is one pixel, so the field is 1; yours is {f([])}.')
-    if f([(3, 1)]) != 3: return no(f'behind one 3x3 convolution the field is 3; yours is {f([(3, 1)])}.')
+    if f([(3, 1)]) is None:
+        return no('your function returns nothing. Start with field, jump = 1, 1.')
+    if f([]) != 1:
+        return no('without any layer a cell is one pixel, so the field is 1; '
+                  f'yours is {f([])}.')
+    if f([(3, 1)]) != 3:
+        return no(f'behind one 3x3 convolution the field is 3; yours is {f([(3, 1)])}.')
     two = f([(3, 1), (3, 1)])
-    if two == 6: return no('two 3x3 convolutions see 5 pixels, not 6: their windows overlap. A kernel adds kernel - 1.')
+    if two == 6:
+        return no('two 3x3 convolutions see 5 pixels, not 6: their windows overlap. '
+                  'A kernel adds kernel - 1.')
     if two != 5: return no(f'two 3x3 convolutions see 5 pixels; yours says {two}.')
     if f([(3, 2)]) == 5: return no(
-        'one layer of stride 2 still sees 3 pixels. Its own stride only spreads the cells of the layers behind it: '
+        'one layer of stride 2 still sees 3 pixels. Its own stride only spreads the '
+        'cells of the layers behind it: '
         'grow the field first, then the jump.')
     strided = f([(3, 2), (3, 1)])
     if strided == 5: return no(
-        'behind a layer of stride 2, neighbouring cells are 2 pixels apart, so a 3x3 adds 2 * 2 pixels: '
+        'behind a layer of stride 2, neighbouring cells are 2 pixels apart, '
+        'so a 3x3 adds 2 * 2 pixels: '
         '[(3, 2), (3, 1)] sees 7. Multiply by the jump.')
     if strided != 7: return no(f'[(3, 2), (3, 1)] sees 7 pixels; yours says {strided}.')
     thrice = f([(3, 2), (3, 2), (3, 1)])
-    if thrice != 15: return no(f'strides multiply: [(3, 2), (3, 2), (3, 1)] sees 15 pixels; yours says {thrice}.')
-    if f(ROAD) != 899: return no(f'a cell of ResNet34 at stride 32 sees 899 pixels; yours says {f(ROAD)}.')
+    if thrice != 15:
+        return no('strides multiply: [(3, 2), (3, 2), (3, 1)] sees 15 pixels; '
+                  f'yours says {thrice}.')
+    if f(ROAD) != 899:
+        return no(
+            f'a cell of ResNet34 at stride 32 sees 899 pixels; yours says {f(ROAD)}.')
     print('Right.')
     return True
 
@@ -55,12 +67,18 @@ def check_pre_activation(
     for p in block.parameters(): p.data = torch.randn(p.shape, generator=draw)
     got = f(block, x)
     if got is None: return no('your function returns nothing.')
-    if got.shape != x.shape: return no(f'the block keeps the shape {tuple(x.shape)}; yours gives {tuple(got.shape)}.')
-    if torch.allclose(got, block(x)): return no('this is the old order. Begin with bn1 and the ReLU, then conv1.')
+    if got.shape != x.shape:
+        return no(f'the block keeps the shape {tuple(x.shape)}; '
+                  f'yours gives {tuple(got.shape)}.')
+    if torch.allclose(got, block(x)):
+        return no('this is the old order. Begin with bn1 and the ReLU, then conv1.')
     branch = block.conv2(block.bn2(block.conv1(block.bn1(x).relu())).relu())
-    if torch.allclose(got, branch, atol=1e-4): return no('the plus sign is missing: add x.')
-    if torch.allclose(got, (x + branch).relu(), atol=1e-4): return no('no ReLU behind the plus sign.')
-    if not torch.allclose(got, x + branch, atol=1e-4): return no('bn1, ReLU, conv1, bn2, ReLU, conv2, then add x.')
+    if torch.allclose(got, branch, atol=1e-4):
+        return no('the plus sign is missing: add x.')
+    if torch.allclose(got, (x + branch).relu(), atol=1e-4):
+        return no('no ReLU behind the plus sign.')
+    if not torch.allclose(got, x + branch, atol=1e-4):
+        return no('bn1, ReLU, conv1, bn2, ReLU, conv2, then add x.')
     print('Right.')
     return True
 
@@ -71,8 +89,13 @@ def check_depth(
 )->bool|None:  # True when right
     "Say what is wrong with an answer to the experiment on depths, or that it is right."
     if depth is ...: return no('fill in a depth once you have trained the towers.')
-    if depth not in (4, 8, 12, 20): return no('the depths to compare are 4, 8, 12 and 20.')
-    if depth < 12: return no(f'with {depth} blocks the plain tower learns as fast as the other.')
-    if depth > 12: return no('right that it matters there, but a smaller depth falls behind as well.')
-    print('Right. A few layers train without a shortcut. A dozen blocks, 24 convolutions, already need it.')
+    if depth not in (4, 8, 12, 20):
+        return no('the depths to compare are 4, 8, 12 and 20.')
+    if depth < 12:
+        return no(f'with {depth} blocks the plain tower learns as fast as the other.')
+    if depth > 12:
+        return no(
+            'right that it matters there, but a smaller depth falls behind as well.')
+    print('Right. A few layers train without a shortcut. A dozen blocks, '
+          '24 convolutions, already need it.')
     return True

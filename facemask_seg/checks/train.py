@@ -21,13 +21,18 @@ def _grid_hint(f):
     start = Basics(size=64)
     for values in dict(lr=(1e-3, 1e-2), seed=(0, 1, 2)), dict(epochs=(1,)), {}:
         right = [start]
-        for name, choices in values.items(): right = [replace(r, **{name: c}) for r in right for c in choices]
+        for name, choices in values.items():
+            right = [replace(r, **{name: c}) for r in right for c in choices]
         try: got = f(start, **values)
-        except Exception as e: return f'for {values} your function raises {type(e).__name__}: {e}.'
-        if got is None: return 'nothing is returned. Begin with the combinations: itertools.product(*values.values()).'
+        except Exception as e:
+            return f'for {values} your function raises {type(e).__name__}: {e}.'
+        if got is None:
+            return 'nothing is returned. Begin with the combinations: itertools.product(*values.values()).'
         got = list(got)
-        if any(not isinstance(r, Basics) for r in got): return 'each item should be a recipe: replace(recipe, lr=...).'
-        if len(got) != len(right): return f'for {values} there are {len(right)} combinations, and yours are {len(got)}.'
+        if any(not isinstance(r, Basics) for r in got):
+            return 'each item should be a recipe: replace(recipe, lr=...).'
+        if len(got) != len(right):
+            return f'for {values} there are {len(right)} combinations, and yours are {len(got)}.'
         missing = [r for r in right if r not in got]
         if missing: return f'for {values} a combination is missing: {missing[0]}'
 
@@ -46,12 +51,14 @@ def _right(step, total, warmup, decay):
 def _hint(f, total, warmup, decay):
     "What is wrong with a schedule, or None."
     try: got = [f(step, total, warmup=warmup, decay=decay) for step in range(total)]
-    except ZeroDivisionError: return (f'it divides by 0 for warmup={warmup}, decay={decay}. '
-        'Without a rise it starts at 1, without a fall it ends there.')
+    except ZeroDivisionError:
+        return (f'it divides by 0 for warmup={warmup}, decay={decay}. '
+            'Without a rise it starts at 1, without a fall it ends there.')
     except Exception as e: return f'your function raises {type(e).__name__}: {e}.'
     if any(x is None for x in got):
         return f'step {got.index(None)} of {total} gets no factor. Begin with the rise: (step + 1) / up.'
-    if got[0] == 0: return 'the first factor is 0, so the first step is wasted. Count from 1: (step + 1) / up.'
+    if got[0] == 0:
+        return 'the first factor is 0, so the first step is wasted. Count from 1: (step + 1) / up.'
     if max(got) > 1 + 1e-6:
         return f'the factor is {max(got):g} at step {got.index(max(got))}; it should never be above 1.'
     return _wrong_step(got, total, warmup, decay)
@@ -63,13 +70,15 @@ def _wrong_step(got, total, warmup, decay):
     s = next((s for s in range(total) if abs(got[s] - right[s]) > 1e-6), None)
     if s is None: return None
     should = f'and should be {right[s]:g}, not {got[s]:g}'
-    if s < up: return f'step {s} is in the rise {should}. lr_factor rises by (step + 1) / up.'
+    if s < up:
+        return f'step {s} is in the rise {should}. lr_factor rises by (step + 1) / up.'
     if s < total - down:
         return f'step {s} of {total} is in the level part {should}. The fall takes the last {down} steps only.'
     if got[-1] <= 0:
         return 'the last factor is 0, so the last step is wasted. The fall should reach 0 one step after the end.'
     return (f'step {s} is in the fall {should}: '
-            f'a straight line from 1 before the fall to 0 after the end, {down + 1} equal steps.')
+            'a straight line from 1 before the fall to 0 after the end, '
+            f'{down + 1} equal steps.')
 
 # %% ../../nbs/solutions/33_train.ipynb #a76e7be0
 def check_trapezoid(
@@ -88,11 +97,15 @@ def _start_hint(f):
         pack_drawn(Path(folder)/'faces', 12, size=32, progress=False)
         for schedule, right in ('constant', True), ('onecycle', False):
             try: got = f(replace(short, schedule=schedule), Path(folder)/'faces')
-            except Exception as e: return f'your function raises {type(e).__name__}: {e}.'
-            if got is None: return 'nothing is returned. Compare result["history"][:2] of the two runs.'
+            except Exception as e:
+                return f'your function raises {type(e).__name__}: {e}.'
+            if got is None:
+                return 'nothing is returned. Compare result["history"][:2] of the two runs.'
             if bool(got) != right: return (
-                f'for {schedule!r} the first two epochs are {"" if right else "not "}the same, '
-                f'and your function says {got}. Two new run folders, and only train_loss compared?')
+                f'for {schedule!r} the first two epochs are '
+                f'{"" if right else "not "}the same, '
+                f'and your function says {got}. Two new run folders, '
+                'and only train_loss compared?')
 
 def check_same_start(
     f:Callable, # `f(recipe, data)` says whether two epochs are the beginning of four

@@ -19,25 +19,39 @@ from .layers import learn_faces
 def check_block_cost(
     f:Callable[[int, int, int, int], tuple[int, int]], # The attempt: (c_below, c_skip, c_out, side) -> (weights, work)
 )->bool|None: # True when right
-    "Say what is wrong with an attempt at `block_cost` (tried with 5, 3, 2, 4), or that it is right."
+    """Say what is wrong with an attempt at `block_cost` (tried with 5, 3, 2, 4),
+    or that it is right."""
     got = f(5, 3, 2, 4)
-    if got is None: return no('your function returns nothing. Return two numbers: the weights and the multiply-adds.')
+    if got is None:
+        return no('your function returns nothing. Return two numbers: '
+                  'the weights and the multiply-adds.')
     if not isinstance(got, (tuple, list)) or len(got) != 2:
-        return no(f'two numbers are expected, (weights, multiply-adds); yours returns {got}.')
-    hints = {9 * 5 * 2 + 9 * 2 * 2: 'the first convolution sees the skip too: c_below + c_skip channels.',
-             9 * 8 * 2: 'a block has two convolutions; the second goes from c_out to c_out channels.',
-             8 * 2 + 2 * 2: 'each pair of channels has a kernel of 3x3, which is 9 weights.',
+        return no(
+            f'two numbers are expected, (weights, multiply-adds); yours returns {got}.')
+    hints = {9 * 5 * 2 + 9 * 2 * 2: 'the first convolution sees the skip too: '
+                                    'c_below + c_skip channels.',
+             9 * 8 * 2: 'a block has two convolutions; the second goes from c_out to '
+                        'c_out channels.',
+             8 * 2 + 2 * 2: 'each pair of channels has a kernel of 3x3, '
+                            'which is 9 weights.',
              2 * 9 * 8 * 2: 'the second convolution has c_out channels at its input.'}
     weights, work = got
     if weights in hints: return no(hints[weights])
-    if weights != 180: return no(f'9 * (5+3) * 2 + 9 * 2 * 2 = 180 weights were expected; yours: {weights}.')
-    hints = {180 * 4**2: 'the convolutions run after the upsampling, on a map of twice the side.',
-             180 * 8: 'a map has side * side pixels, and the weights are used at each of them.',
+    if weights != 180:
+        return no(
+            f'9 * (5+3) * 2 + 9 * 2 * 2 = 180 weights were expected; yours: {weights}.')
+    hints = {180 * 4**2: 'the convolutions run after the upsampling, '
+                         'on a map of twice the side.',
+             180 * 8: 'a map has side * side pixels, and the weights are used at each '
+                      'of them.',
              180: 'each weight is used once for every pixel of the output.'}
     if work in hints: return no(hints[work])
-    if work != 180 * 8**2: return no(f'180 weights at 8 x 8 pixels make 11,520 multiply-adds; yours says {work}.')
+    if work != 180 * 8**2:
+        return no('180 weights at 8 x 8 pixels make 11,520 multiply-adds; '
+                  f'yours says {work}.')
     if tuple(f(32, 0, 16, 128)) != (6912, 6912 * 256**2):
-        return no('the last block has no skip, c_skip=0; your answer for block_cost(32, 0, 16, 128) is not right.')
+        return no('the last block has no skip, c_skip=0; your answer for '
+                  'block_cost(32, 0, 16, 128) is not right.')
     print('Right.')
     return True
 
@@ -49,8 +63,12 @@ def check_saved(
     "Say what is wrong with an answer about half a decoder, or that it is right."
     if saved is ...: return no('fill in two whole percentages, such as (30, 30).')
     parameters, work = saved
-    if abs(parameters - 8) > 1: return no(f'not {parameters}% of the parameters. Most of the network is encoder.')
-    if abs(work - 26) > 1: return no(f'not {work}% of the multiply-adds. Compare the last rows of two complexity(...).')
+    if abs(parameters - 8) > 1:
+        return no(
+            f'not {parameters}% of the parameters. Most of the network is encoder.')
+    if abs(work - 26) > 1:
+        return no(f'not {work}% of the multiply-adds. Compare the last rows of two '
+                  'complexity(...).')
     print('Right.')
     return True
 
@@ -76,16 +94,21 @@ def check_without_skips(
     f:Callable[[nn.Module, Tensor], Tensor], # The attempt: (net, x) -> logits
     make:Callable[[int], nn.Module],         # `TinyUNet`: number of classes -> network
 )->bool|None: # True when right
-    "Say what is wrong with an attempt at `without_skips`, or train with and without and show both."
+    """Say what is wrong with an attempt at `without_skips`,
+    or train with and without and show both."""
     torch.manual_seed(0)
     net, x = make(4), torch.randn(2, 3, 16, 24)
     got = f(net.eval(), x)
     if got is None: return no('your function returns nothing.')
-    if got.shape != (2, 4, 16, 24): return no(f'the logits should be (2, 4, 16, 24); yours are {tuple(got.shape)}.')
-    if torch.allclose(got, net(x)): return no('the skips are still there: give torch.zeros_like(...) of each kept map.')
+    if got.shape != (2, 4, 16, 24):
+        return no(f'the logits should be (2, 4, 16, 24); yours are {tuple(got.shape)}.')
+    if torch.allclose(got, net(x)):
+        return no(
+            'the skips are still there: give torch.zeros_like(...) of each kept map.')
     for i, skip in enumerate((16, 24, 32)): # let nobody listen to the kept maps
         net.get_parameter(f'up.{i}.0.weight').data[:, -skip:] = 0
-    if not torch.allclose(f(net, x), net(x), atol=1e-4): return no('another network: only the kept maps become zeros.')
+    if not torch.allclose(f(net, x), net(x), atol=1e-4):
+        return no('another network: only the kept maps become zeros.')
     print('Right. The mean IoU of eyes and lips after 60 steps:')
     for name, forward in ('with skips', lambda net, x: net(x)), ('without', f):
         torch.manual_seed(0)

@@ -31,48 +31,66 @@ def _verdict_hint(f, folder):
     opened = folder/'opened'
     run = _Wants(exec, f'open({str(opened)!r}, "w")')
     both = {'__builtin__ exec', '__builtin__ len'}
-    for data, names in ([1, 'GLOBAL'], set()), (run, {'__builtin__ exec'}), ([run, _Wants(len, 'x')], both):
+    for data, names in (([1, 'GLOBAL'], set()), (run, {'__builtin__ exec'}),
+                        ([run, _Wants(len, 'x')], both)):
         (folder/'some.pkl').write_bytes(pickle.dumps(data, protocol=0))
         try: got = f(folder/'some.pkl')
         except Exception as e: return f'your function raises {type(e).__name__}: {e}.'
         if opened.exists():
             return 'you opened the pickle, and its code ran. List its instructions with pickletools.genops instead.'
-        if got is None: return 'nothing is returned. Go through pickletools.genops(path.read_bytes()).'
-        if got != names: return f'for one pickle the names are {names or "none, set()"}, and yours are {got}.'
+        if got is None:
+            return 'nothing is returned. Go through pickletools.genops(path.read_bytes()).'
+        if got != names:
+            return f'for one pickle the names are {names or "none, set()"}, and yours are {got}.'
 
 def check_verdict(
     f:Callable, # `f(path)` gives the names that a pickle wants to import
 )->bool|None:    # Whether it is right; prints what is wrong
     "Checks the first exercise of the chapter on weights."
-    with tempfile.TemporaryDirectory() as folder: problem = _verdict_hint(f, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        problem = _verdict_hint(f, Path(folder))
     return core.verdict(problem)
 
 # %% ../../nbs/solutions/32_weights.ipynb #9ce50425
 _TENSORS = {f'layer{i}.weight': torch.zeros(i, 3) for i in range(1, 6)}
 _TENSORS |= {'large': torch.zeros(3, 1024, 1024), 'steps': torch.tensor(0)}
-_RIGHT = {k: ('F32' if v.dtype == torch.float32 else 'I64', tuple(v.shape)) for k, v in _TENSORS.items()}
+_RIGHT = {k: ('F32' if v.dtype == torch.float32 else 'I64', tuple(v.shape))
+          for k, v in _TENSORS.items()}
 
 def _hint(got):
     "What is wrong with an answer, or None."
-    if isinstance(got, (ValueError, OverflowError, MemoryError)) and not isinstance(got, json.JSONDecodeError): return (
-        f'reading the header fails with {type(got).__name__}. '
-        'The length is 8 bytes, the least significant first: int.from_bytes(..., "little").')
+    if (isinstance(got, (ValueError, OverflowError, MemoryError))
+        and not isinstance(got, json.JSONDecodeError)):
+        return (
+            f'reading the header fails with {type(got).__name__}. '
+            'The length is 8 bytes, the least significant first: int.from_bytes(..., '
+            '"little").')
     if isinstance(got, json.JSONDecodeError): return (
-        f'what you read is not whole JSON ({got}). The length is all 8 bytes, and the header begins after them.')
-    if isinstance(got, Exception): return f'your function raises {type(got).__name__}: {got}.'
-    if got is None: return 'nothing is returned. Read 8 bytes, then as many as they say, then json.loads.'
-    if not isinstance(got, dict): return f'a dict is asked for, not {type(got).__name__}.'
-    if '__metadata__' in got: return "'__metadata__' is an entry of the header but not a tensor. Leave it out."
-    if set(got) != set(_RIGHT): return f'the tensors are {sorted(_RIGHT)}, yours {sorted(got)}.'
+        f'what you read is not whole JSON ({got}). The length is all 8 bytes, '
+        'and the header begins after them.')
+    if isinstance(got, Exception):
+        return f'your function raises {type(got).__name__}: {got}.'
+    if got is None:
+        return 'nothing is returned. Read 8 bytes, then as many as they say, then json.loads.'
+    if not isinstance(got, dict):
+        return f'a dict is asked for, not {type(got).__name__}.'
+    if '__metadata__' in got:
+        return "'__metadata__' is an entry of the header but not a tensor. Leave it out."
+    if set(got) != set(_RIGHT):
+        return f'the tensors are {sorted(_RIGHT)}, yours {sorted(got)}.'
     if any(isinstance(v, dict) for v in got.values()):
         return "each value should be (dtype, shape); yours is the header's whole entry."
-    if any(len(v) != 2 for v in got.values()): return 'each value should be a pair (dtype, shape).'
-    if any(isinstance(v[1], list) for v in got.values()): return 'JSON knows only lists; make the shape a tuple.'
-    if got != _RIGHT: return f"'steps' should be {_RIGHT['steps']}, and is {got['steps']}."
+    if any(len(v) != 2 for v in got.values()):
+        return 'each value should be a pair (dtype, shape).'
+    if any(isinstance(v[1], list) for v in got.values()):
+        return 'JSON knows only lists; make the shape a tuple.'
+    if got != _RIGHT:
+        return f"'steps' should be {_RIGHT['steps']}, and is {got['steps']}."
 
 # %% ../../nbs/solutions/32_weights.ipynb #06e171dd
 def _ask(f):
-    "The answer of `f` for a file of 12 MiB, or the error it raised; and the most memory it took for that, in bytes."
+    """The answer of `f` for a file of 12 MiB, or the error it raised;
+    and the most memory it took for that, in bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)/'model.safetensors'
         save_file(_TENSORS, path, metadata={'note': 'not a tensor'})
@@ -98,15 +116,19 @@ def _half_hint(f):
         model, x = TinyUNet(4).eval(), torch.randn(2, 3, 32, 32)
     before, rounded = copy.deepcopy(model.state_dict()), copy.deepcopy(model)
     for p in rounded.parameters(): p.data = p.data.half().float()
-    with torch.no_grad(): right = ((rounded(x) - model(x)).abs().max() / model(x).abs().max()).item()
+    with torch.no_grad():
+        right = ((rounded(x) - model(x)).abs().max() / model(x).abs().max()).item()
     try: got = f(model, x)
     except Exception as e: return f'your function raises {type(e).__name__}: {e}.'
-    if got is None: return 'nothing is returned. Begin with rounded = copy.deepcopy(model).'
+    if got is None:
+        return 'nothing is returned. Begin with rounded = copy.deepcopy(model).'
     if any(not torch.equal(v, before[k]) for k, v in model.state_dict().items()):
         return 'the model is not what it was before. Round a copy of it.'
     if not right / 2 < float(got) < 2 * right: return (
-        f'about {right:.2%} is expected, as a share ({right:.5f}), and yours is {float(got):.5f}. '
-        'It is the largest change, divided by the largest output, both without their signs.')
+        f'about {right:.2%} is expected, as a share ({right:.5f}), '
+        f'and yours is {float(got):.5f}. '
+        'It is the largest change, divided by the largest output, '
+        'both without their signs.')
 
 def check_half(
     f:Callable, # `f(model, x)` gives the relative change of the outputs

@@ -29,13 +29,17 @@ def check_explore_mirror(
 
 def _no_mirror(got):
     "What is wrong with an explorer before anybody has touched it."
-    if not hasattr(got, 'controls'): return f'an Explorer is asked for; yours is a {type(got).__name__}.'
+    if not hasattr(got, 'controls'):
+        return f'an Explorer is asked for; yours is a {type(got).__name__}.'
     if list(got.controls) != ['mirror']:
         return f"one control named 'mirror' is asked for; yours are {list(got.controls)}."
     box = got.controls['mirror']
-    if box.value is not False: return f'the box should not be ticked at first; its value is {box.value!r}.'
-    if not box.description: return "the box has no label. Say description='mirror', or use `labelled`."
-    if got.image.value == NOTHING: return f'there is no picture; the sentence is {got.says.value!r}.'
+    if box.value is not False:
+        return f'the box should not be ticked at first; its value is {box.value!r}.'
+    if not box.description:
+        return "the box has no label. Say description='mirror', or use `labelled`."
+    if got.image.value == NOTHING:
+        return f'there is no picture; the sentence is {got.says.value!r}.'
 
 def _ticked(got):
     "What is wrong when the box is ticked, and unticked again."
@@ -43,13 +47,17 @@ def _ticked(got):
     got.controls['mirror'].value = True
     after, says = got.image.value, got.says.value
     got.controls['mirror'].value = False
-    if after == NOTHING: return f'ticked, there is no picture; the sentence is {says!r}.'
-    if after == before: return 'ticking the box does not change the picture. Is the mirror image photo[:, ::-1]?'
+    if after == NOTHING:
+        return f'ticked, there is no picture; the sentence is {says!r}.'
+    if after == before:
+        return 'ticking the box does not change the picture. Is the mirror image photo[:, ::-1]?'
     if says == said: return 'the sentence is the same with the box ticked and not.'
-    if got.image.value != before: return 'unticking the box does not bring the first picture back.'
+    if got.image.value != before:
+        return 'unticking the box does not bring the first picture back.'
 
 def _other_photo(f, photo):
-    "What is wrong when the mirror image itself is given, or a picture with top and bottom exchanged."
+    """What is wrong when the mirror image itself is given,
+    or a picture with top and bottom exchanged."""
     box, other = f(photo), f(photo[:, ::-1])
     box.controls['mirror'].value = True
     if box.image.value != other.image.value:
@@ -75,11 +83,15 @@ def check_best_threshold(
     return verdict(problem)
 
 def _chosen(got):
-    "What is wrong with the answer for three true pixels with .95, .8 and .4, and others with .35, .2 and .05."
-    if isinstance(got, (dict, str)) or np.size(got) != 1: return f'one threshold is asked for; yours is {got!r}.'
+    """What is wrong with the answer for three true pixels with .95, .8 and .4,
+    and others with .35, .2 and .05."""
+    if isinstance(got, (dict, str)) or np.size(got) != 1:
+        return f'one threshold is asked for; yours is {got!r}.'
     if np.isclose(got, .3): return
-    if np.isclose(got, .75): return 'that is the best IoU. The threshold at which it is reached is asked for.'
-    if got == 1: return 'that is where the best threshold stands in the list. The threshold itself is asked for.'
+    if np.isclose(got, .75):
+        return 'that is the best IoU. The threshold at which it is reached is asked for.'
+    if got == 1:
+        return 'that is where the best threshold stands in the list. The threshold itself is asked for.'
     if np.isclose(got, .9): return '.9 has the best precision. IoU is asked for.'
     if np.isclose(got, .1): return '.1 has the best recall. IoU is asked for.'
     return f'at .3 the IoU is 3/4, which is the highest; yours is {got}.'
@@ -97,7 +109,8 @@ def _nothing(f, choices):
     "What is wrong when the IoU is not a number at some thresholds."
     got = f(_two([.6, .05, .05, .05, .05, .05]), np.zeros((1, 6), np.uint8), choices)
     if not np.isclose(got, .1):
-        return ('in a photo without foreground the IoU is 0 where something is painted, and nan where '
+        return ('in a photo without foreground the IoU is 0 where something is '
+                'painted, and nan where '
                 f'nothing is. nan is no score: the best is 0, at 0.1; yours is {got}.')
 
 # %% ../../nbs/solutions/51_widgets.ipynb #sw-charges-check
@@ -111,22 +124,28 @@ def check_charges(
     "Says what is wrong with a `charges`, or that it is right."
     mask = np.zeros((12, 16), np.uint8)
     mask[4:7, 5:9] = 3
-    got = {loss.__name__: f(loss, mask) for loss in (original_dice, *LOSSES.values(), _mean_output, _foreground_only)}
+    got = {loss.__name__: f(loss, mask) for loss in (original_dice, *LOSSES.values(),
+                                                     _mean_output, _foreground_only)}
     if None in got.values(): return verdict('your function returns nothing.')
     problem = _which(got)
     return verdict(problem)
 
 def _which(got):
     "What is wrong with the answers, by the name of the loss."
-    strange = [v for v in got.values() if not isinstance(v, (bool, np.bool_, torch.Tensor)) or np.size(v) != 1]
+    strange = [v for v in got.values()
+               if not isinstance(v, (bool, np.bool_, torch.Tensor)) or np.size(v) != 1]
     if strange: return f'True or False is asked for; yours is {strange[0]!r}.'
     free = {k for k, v in got.items() if not v}
-    if free == set(got) - {'original_dice', '_foreground_only'}: return 'just the wrong way round.'
+    if free == set(got) - {'original_dice', '_foreground_only'}:
+        return 'just the wrong way round.'
     if 'original_dice' not in free:
-        return ('original_dice does not look at the background, but yours says that it charges. '
+        return ('original_dice does not look at the background, '
+                'but yours says that it charges. '
                 'Are the outputs on the foreground the same both times?')
     if '_foreground_only' not in free:
         return 'a loss of the foreground only does not charge, but yours says that it does.'
     wrong = sorted(free - {'original_dice', '_foreground_only'})
-    if wrong: return (f'{wrong[0].strip("_")} is higher when more is painted, but yours says that it is not. '
-                      'Do you paint half of the background, with positive logits?')
+    if wrong:
+        return (f'{wrong[0].strip("_")} is higher when more is painted, '
+                'but yours says that it is not. '
+                          'Do you paint half of the background, with positive logits?')
