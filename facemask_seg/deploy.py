@@ -29,7 +29,8 @@ def take_turns(
     ways:dict[str, Callable], # Functions without arguments, by name
     rounds:int=5,             # In each of which every way runs once; one more is thrown away
 )->dict[str, list[float]]:    # Seconds, by name
-    "Time several ways to do something, in turns, so that a slow minute hits all of them."
+    """Time several ways to do something, in turns,
+    so that a slow minute hits all of them."""
     seconds = {name: [] for name in ways}
     for _ in range(rounds + 1):
         for name, way in ways.items():
@@ -46,7 +47,8 @@ def _places(length, end):
 def _take(x, rows, columns): return x[:, :, rows][:, :, :, columns]
 
 class Deployable(nn.Module):
-    "Photos as bytes in, class probabilities out; normalisation, padding and softmax are inside."
+    """Photos as bytes in, class probabilities out;
+    normalisation, padding and softmax are inside."""
     mean:torch.Tensor
     std:torch.Tensor
 
@@ -70,37 +72,46 @@ class Deployable(nn.Module):
         return _take(p, torch.arange(height), torch.arange(width))
 
 # %% ../nbs/50_deploy.ipynb #dep-26
-RECENT = TorchVersion(torch.__version__) >= '2.9' # Since then PyTorch goes this way to ONNX by default
+# Since then PyTorch goes this way to ONNX by default
+RECENT = TorchVersion(torch.__version__) >= '2.9'
 
 def export_program(
     network:Deployable,
 )->torch.export.ExportedProgram: # Any number of photos, any sides from 33 pixels on; see `torch.export.save`
-    "The network as a list of operations that knows no Python. Raises `ValueError` with an old torch."
-    if not RECENT: raise ValueError(f'torch {torch.__version__} is too old to export; use 2.9 or newer')
+    """The network as a list of operations that knows no Python.
+    Raises `ValueError` with an old torch."""
+    if not RECENT:
+        raise ValueError(
+            f'torch {torch.__version__} is too old to export; use 2.9 or newer')
     free = torch.export.Dim.DYNAMIC
     example = torch.zeros(2, 3, 50, 70, dtype=torch.uint8)
-    return torch.export.export(network, (example,), dynamic_shapes={'photos': {0: free, 2: free, 3: free}})
+    return torch.export.export(network, (example,),
+                               dynamic_shapes={'photos': {0: free, 2: free, 3: free}})
 
 # %% ../nbs/50_deploy.ipynb #dep-31
 def _need(package):
-    "Import a package of the extra `deploy`. Raises `ImportError` that says what to install."
+    """Import a package of the extra `deploy`.
+    Raises `ImportError` that says what to install."""
     from importlib import import_module
     try: return import_module(package)
     except ImportError: raise ImportError(
         f"{package} is missing: pip install 'facemask_seg[deploy]'") from None
 
 def export_onnx(
-    dest:str|Path,                       # The file, .onnx; replaces what is there
-    run_or_weights:str|Path|None=None,   # A run folder, a .safetensors file; None: the package's own model
-    scheme:Scheme|str|None=None,         # As in `Segmenter.load`
-)->Path:                                 # The file
-    "A trained model as ONNX: uint8 photos in, probabilities out. Raises `ValueError`, `ImportError` without the extra."
+    dest:str|Path, # The file, .onnx; replaces what is there
+    run_or_weights:str|Path|None=None, # A run folder, a .safetensors file; None: the package's own model
+    scheme:Scheme|str|None=None, # As in `Segmenter.load`
+)->Path: # The file
+    """A trained model as ONNX: uint8 photos in, probabilities out.
+    Raises `ValueError`, `ImportError` without the extra."""
     dest = Path(dest)
-    if dest.suffix != '.onnx': raise ValueError(f'{dest}: the name of an ONNX file ends in .onnx')
+    if dest.suffix != '.onnx':
+        raise ValueError(f'{dest}: the name of an ONNX file ends in .onnx')
     _need('onnxscript')
     segmenter = Segmenter.load(run_or_weights, scheme, 'cpu')
     network = Deployable(fold(segmenter.model), segmenter.meta.stats).eval()
-    program = torch.onnx.export(export_program(network), input_names=['photos'], output_names=['probabilities'],
+    program = torch.onnx.export(export_program(network), input_names=['photos'],
+                                output_names=['probabilities'],
                                 dynamo=True, verbose=False)
     assert program is not None   # what type checkers cannot know
     program.model.metadata_props['facemask_seg'] = segmenter.meta.to_json()
@@ -115,16 +126,22 @@ class OnnxModel:
     ):
         runtime, path = _need('onnxruntime'), Path(path)
         if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
-        try: self.session = runtime.InferenceSession(path, providers=['CPUExecutionProvider'])
-        except Exception as e: raise ValueError(f'{path}: ONNX Runtime cannot read it ({type(e).__name__})') from e
+        try:
+            self.session = runtime.InferenceSession(path,
+                                                    providers=['CPUExecutionProvider'])
+        except Exception as e:
+            raise ValueError(f'{path}: ONNX Runtime cannot read it '
+                             f'({type(e).__name__})') from e
         words = self.session.get_modelmeta().custom_metadata_map
-        if 'facemask_seg' not in words: raise ValueError(f'{path}: not written by facemask_seg')
+        if 'facemask_seg' not in words:
+            raise ValueError(f'{path}: not written by facemask_seg')
         self.meta = Meta.from_json(words['facemask_seg'])
 
     def probabilities(self,
         photos:list[Image.Image], # RGB, any sizes
     )->np.ndarray:                # (N, n_classes, size, size) float32
-        "Class probabilities on the network's own square, as from `Segmenter.probabilities`."
+        """Class probabilities on the network's own square,
+        as from `Segmenter.probabilities`."""
         return self.run(prepare(photos, self.meta.size).numpy())
 
     def run(self,

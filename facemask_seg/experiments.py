@@ -41,14 +41,15 @@ from .train import DEFAULT, Recipe, device_name, fit, make_splits
 from .weights import read_meta, weights_path
 
 # %% ../nbs/41_experiments.ipynb #13e0ba13
-METRICS = {'miou': 'mIoU', 'foreground_iou': 'foreground IoU'} # What runs are compared by, and its name for people
+# What runs are compared by, and its name for people
+METRICS = {'miou': 'mIoU', 'foreground_iou': 'foreground IoU'}
 
 @dataclass(frozen=True)
 class Experiment:
     "A question, and the recipes whose runs answer it."
-    question:str                              # In words
-    metric:str                                # A key of `METRICS`; 'foreground_iou' where the classes differ
-    recipes:dict[str, Recipe|OriginalRecipe]  # By name; the first is the reference
+    question:str # In words
+    metric:str # A key of `METRICS`; 'foreground_iou' where the classes differ
+    recipes:dict[str, Recipe|OriginalRecipe] # By name; the first is the reference
 
     @property
     def reference(self)->str:
@@ -60,17 +61,20 @@ BASELINE = replace(DEFAULT, augment='flip', batch_size=16, epochs=6)
 PRETRAINED = replace(BASELINE, weights='imagenet')
 ONE_CLASS = replace(BASELINE, scheme=FOREGROUND)
 COMMON = replace(ORIGINAL, decoder='unet', masks='report', epochs=5)
-MENDED = replace(COMMON, loss='dice', masks='data', colors='rgb', batch_size=4, shuffle=True)
+MENDED = replace(COMMON, loss='dice', masks='data', colors='rgb', batch_size=4,
+                 shuffle=True)
 
 # %% ../nbs/41_experiments.ipynb #4b4bf4c0
 AUTOPSY = {
-    'original': Experiment("What did the report's system really score, and with one line mended?", 'foreground_iou', {
+    'original': Experiment("What did the report's system really score, "
+                           "and with one line mended?", 'foreground_iou', {
         'original': ORIGINAL,
         'original_pretrained': replace(ORIGINAL, weights='imagenet'),
         'original_proper_dice': replace(ORIGINAL, loss='dice'),
         'original_bce_with_logits': replace(ORIGINAL, loss='bce_with_logits'),
         'original_unet': replace(ORIGINAL, decoder='unet')}),
-    'autopsy': Experiment('Mend one line of the original: which one helps?', 'foreground_iou', {
+    'autopsy': Experiment('Mend one line of the original: which one helps?',
+                          'foreground_iou', {
         'common': COMMON,
         'proper_dice': replace(COMMON, loss='dice'),
         'bce': replace(COMMON, loss='bce'),
@@ -83,7 +87,8 @@ AUTOPSY = {
         'constant_rate': replace(COMMON, schedule='constant'),
         'common_pretrained': replace(COMMON, weights='imagenet'),
         'common_frozen': replace(COMMON, weights='imagenet', freeze_encoder=True)}),
-    'all_but_one': Experiment('Mend everything but one line: what does that line cost?', 'foreground_iou', {
+    'all_but_one': Experiment('Mend everything but one line: what does that line cost?',
+                              'foreground_iou', {
         'mended': MENDED,
         'mended_but_loss': replace(MENDED, loss='original_dice'),
         'mended_but_masks': replace(MENDED, masks='report'),
@@ -97,7 +102,8 @@ AUTOPSY = {
 UNPAIRED = replace(EYES_LIPS, name='eyes_lips_unpaired', pairs=())
 
 IDEAS = {
-    'imagenet_stats': Experiment('Does a pretrained encoder need the statistics it grew up with?', 'miou', {
+    'imagenet_stats': Experiment('Does a pretrained encoder need the statistics it '
+                                 'grew up with?', 'miou', {
         'pretrained': PRETRAINED,
         'report_stats': replace(PRETRAINED, stats='report'),
         'data_stats': replace(PRETRAINED, stats='data'),
@@ -110,17 +116,20 @@ IDEAS = {
         'frozen_data_stats': replace(PRETRAINED, freeze='encoder', stats='data'),
         'frozen_raw': replace(PRETRAINED, freeze='encoder', stats='raw'),
         'frozen_bgr': replace(PRETRAINED, freeze='encoder', colors='bgr')}),
-    'unfreezing': Experiment('How much of a pretrained encoder should be trained?', 'miou', {
+    'unfreezing':
+        Experiment('How much of a pretrained encoder should be trained?', 'miou', {
         'pretrained': PRETRAINED,
         'frozen': replace(PRETRAINED, freeze='encoder'),
         'frozen_updated': replace(PRETRAINED, freeze='encoder', frozen_stats='updated'),
         'early': replace(PRETRAINED, freeze='early'),
         'early_updated': replace(PRETRAINED, freeze='early', frozen_stats='updated'),
         'gradual': replace(PRETRAINED, freeze='gradual'),
-        'gradual_updated': replace(PRETRAINED, freeze='gradual', frozen_stats='updated'),
+        'gradual_updated':
+            replace(PRETRAINED, freeze='gradual', frozen_stats='updated'),
         'slow_encoder': replace(PRETRAINED, encoder_lr=.1),
         'baseline': BASELINE}),
-    'four_classes': Experiment('Do four classes find the foreground better than one?', 'foreground_iou', {
+    'four_classes': Experiment('Do four classes find the foreground better than one?',
+                               'foreground_iou', {
         'one_class': ONE_CLASS,
         'baseline': BASELINE}),
     'flips': Experiment('What does mirroring do to left and right?', 'miou', {
@@ -142,26 +151,32 @@ IDEAS = {
 }
 
 # %% ../nbs/41_experiments.ipynb #beyond-01
-FULL = 1750 # Training photos of the course's own split; what `epochs` of a protocol are counted in
+# Training photos of the course's own split; what `epochs` of a protocol are counted in
+FULL = 1750
 
 def with_photos(n:int)->Recipe:
-    "The baseline on so many photos, in the same number of steps, judged by faces that all of them share."
-    return replace(BASELINE, train=n, valid=150, test=100, epochs=max(1, round(BASELINE.epochs * FULL / n)))
+    """The baseline on so many photos, in the same number of steps,
+    judged by faces that all of them share."""
+    return replace(BASELINE, train=n, valid=150, test=100,
+                   epochs=max(1, round(BASELINE.epochs * FULL / n)))
 
 BEYOND = {
-    'augment': Experiment('Turns, scales and colours on top of flips, when there is time for them?', 'miou', {
+    'augment': Experiment('Turns, scales and colours on top of flips, '
+                          'when there is time for them?', 'miou', {
         'baseline': BASELINE,
         'standard': replace(BASELINE, augment='standard')}),
     'batch_size': Experiment('Larger batches, or more steps?', 'miou', {
         'baseline': BASELINE,
         'batches_of_8': replace(BASELINE, batch_size=8),
         'batches_of_32': replace(BASELINE, batch_size=32)}),
-    'optimizer': Experiment("AdamW with one cycle, or the report's SGD at a constant rate?", 'miou', {
+    'optimizer': Experiment("AdamW with one cycle, or the report's SGD at a constant "
+                            "rate?", 'miou', {
         'baseline': BASELINE,
         'adamw_constant': replace(BASELINE, schedule='constant'),
-        'report_sgd': replace(BASELINE, optimizer='sgd', schedule='constant', lr=3e-3, momentum=.8,
-                              weight_decay=3e-4)}),
-    'richer_labels': Experiment('Do nineteen classes teach eyes and lips better than four?', 'miou', {
+        'report_sgd': replace(BASELINE, optimizer='sgd', schedule='constant', lr=3e-3,
+                              momentum=.8, weight_decay=3e-4)}),
+    'richer_labels': Experiment('Do nineteen classes teach eyes and lips better than '
+                                'four?', 'miou', {
         'baseline': BASELINE,
         'nineteen': replace(BASELINE, scheme=FACE)}),
     'more_faces': Experiment('How much do more faces help?', 'miou', {
@@ -179,23 +194,27 @@ EXPERIMENTS = AUTOPSY | IDEAS | BEYOND
 ASKED = { # In words: the experiment, the idea's recipe, and what it is compared with
     "ImageNet's statistics rather than one mean and one deviation for everything": (
         'imagenet_stats', 'pretrained', 'report_stats'),
-    "the same rather than the data's own three of each": ('imagenet_stats', 'pretrained', 'data_stats'),
-    'the later layers of the encoder trained rather than none': ('unfreezing', 'early', 'frozen'),
+    "the same rather than the data's own three of each":
+        ('imagenet_stats', 'pretrained', 'data_stats'),
+    'the later layers of the encoder trained rather than none':
+        ('unfreezing', 'early', 'frozen'),
     'four classes rather than one': ('four_classes', 'baseline', 'one_class'),
-    "BCE with logits in the report's own system": ('autopsy', 'bce_with_logits', 'common'),
+    "BCE with logits in the report's own system":
+        ('autopsy', 'bce_with_logits', 'common'),
 }
 
 # %% ../nbs/41_experiments.ipynb #12f52082
 def prepare(
     recipe:Recipe|OriginalRecipe,
     encoder:str|Path|None=None, # Weights in the place of ImageNet's
-    start:str|Path|None=None,   # A run in the place of 'smaller' or 'drawn'
-    **choices,                  # size, epochs, seed, precision; None, or a field the recipe lacks, changes nothing
+    start:str|Path|None=None, # A run in the place of 'smaller' or 'drawn'
+    **choices, # size, epochs, seed, precision; None, or a field the recipe lacks, changes nothing
 )->Recipe|OriginalRecipe:
     "A recipe of the registry as it will be run; `epochs` are those of `FULL` photos."
     wanted = {k: v for k, v in choices.items() if v is not None and hasattr(recipe, k)}
     photos = getattr(recipe, 'train', None)
-    if photos and 'epochs' in wanted: wanted['epochs'] = max(1, round(wanted['epochs'] * FULL / photos))
+    if photos and 'epochs' in wanted:
+        wanted['epochs'] = max(1, round(wanted['epochs'] * FULL / photos))
     if encoder and recipe.weights: wanted['weights'] = str(encoder)
     if start and getattr(recipe, 'start', None): wanted['start'] = str(start)
     return replace(recipe, **wanted)
@@ -203,11 +222,11 @@ def prepare(
 # %% ../nbs/41_experiments.ipynb #480e736b
 class Protocol(NamedTuple):
     "What runs must share before they may be compared."
-    size:int              # Of the photos, pixels
+    size:int # Of the photos, pixels
     epochs:int
-    precision:str         # 'bf16', 'fp16' or 'fp32'
-    device:str            # In one word
-    data:str              # Fingerprint of the packed folder, 8 hex digits
+    precision:str # 'bf16', 'fp16' or 'fp32'
+    device:str # In one word
+    data:str # Fingerprint of the packed folder, 8 hex digits
     encoder:str|None=None # 'imagenet', or the fingerprint of an encoder's file; None: random weights
 
     def __str__(self):
@@ -242,46 +261,60 @@ def plan(
     place = pick_device(str(device))
     precision = pick_precision(recipe.precision, place)
     data, encoder = packed.fingerprint[:8], encoder_word(recipe.weights)
-    return Protocol(size, epochs_of(recipe.to_dict()), precision, one_word(device_name(place)), data, encoder)
+    return Protocol(size, epochs_of(recipe.to_dict()), precision,
+                    one_word(device_name(place)), data, encoder)
 
 # %% ../nbs/41_experiments.ipynb #fit-00
-JUDGES = {FACE.name: EYES_LIPS} # By the name of a recipe's scheme: the scheme that its masks are judged by
+# By the name of a recipe's scheme: the scheme that its masks are judged by
+JUDGES = {FACE.name: EYES_LIPS}
 THRESHOLDS = [i / 50 for i in range(1, 50)] # Among them 0.5
 
 def probability_of_foreground(segmenter:Segmenter, data:FaceDataset)->list[tuple[torch.Tensor, torch.Tensor]]:
     "For each batch the probability of foreground (N,1,H,W), and the masks."
     def see(photos):
-        logits = forward(segmenter.model, photos, stats=segmenter.meta.stats, device=segmenter.device)
+        logits = forward(segmenter.model, photos, stats=segmenter.meta.stats,
+                         device=segmenter.device)
         return predict_probabilities(logits).cpu()[:, 1:].sum(1, keepdim=True)
-    with torch.no_grad(): return [(see(photos), masks) for photos, masks in batches(data, 20)]
+    with torch.no_grad():
+        return [(see(photos), masks) for photos, masks in batches(data, 20)]
 
-def at_best_threshold(segmenter:Segmenter, train:FaceDataset, test:FaceDataset, few:int=100)->dict:
-    "The test score at the threshold that is best on the first training photos; `train` is not augmented."
+def at_best_threshold(segmenter:Segmenter, train:FaceDataset, test:FaceDataset,
+                      few:int=100)->dict:
+    """The test score at the threshold that is best on the first training photos;
+    `train` is not augmented."""
     train.indices = train.indices[:few]
     threshold = best_threshold(probability_of_foreground(segmenter, train), THRESHOLDS)
-    iou = [foreground_iou(p[:, 0] > threshold, masks) for p, masks in probability_of_foreground(segmenter, test)]
+    iou = [foreground_iou(p[:, 0] > threshold, masks)
+           for p, masks in probability_of_foreground(segmenter, test)]
     values = torch.cat(iou)
     by_photo = {'foreground_iou': [round(v, 5) for v in values.tolist()]}
-    return {'threshold': threshold, 'foreground_iou': values.mean().item(), 'by_photo': by_photo}
+    return {'threshold': threshold, 'foreground_iou': values.mean().item(),
+            'by_photo': by_photo}
 
 # %% ../nbs/41_experiments.ipynb #fit-01
-TOP = 'miou', 'iou', 'f1', 'foreground_iou', 'n' # What stands at the top of a stored run, of its test
+# What stands at the top of a stored run, of its test
+TOP = 'miou', 'iou', 'f1', 'foreground_iou', 'n'
 
 def score_fit(
     recipe:Recipe,
-    data:str|Path,   # The packed folder
+    data:str|Path, # The packed folder
     folder:str|Path, # The finished run
     device:str='auto',
-)->dict:             # 'valid', 'best_threshold', 'tta' (two looks); for nineteen classes 'test' and its metrics, too
+)->dict: # 'valid', 'best_threshold', 'tta' (two looks); for nineteen classes 'test' and its metrics, too
     "What a stored run says beyond the result of `fit`, from the weights of the run."
     scheme = JUDGES.get(recipe.scheme.name, recipe.scheme)
     segmenter = Segmenter.load(folder, scheme, device)
     plain = replace(recipe, scheme=scheme, augment='none', class_weights=None)
-    splits, mirrored = make_splits(plain, Packed(data)), Mirrored(segmenter.model, scheme)
-    def scored(name, model): return evaluate(model, batches(splits[name], 20), scheme, stats=segmenter.meta.stats,
-                                             device=segmenter.device, progress=False)
+    splits, mirrored = (make_splits(plain, Packed(data)),
+                        Mirrored(segmenter.model, scheme))
+    def scored(name, model):
+        return evaluate(model, batches(splits[name], 20), scheme,
+                        stats=segmenter.meta.stats,
+                                                 device=segmenter.device,
+                                                 progress=False)
     found = {'valid': scored('valid', segmenter.model),
-             'best_threshold': at_best_threshold(segmenter, splits['train'], splits['test']),
+             'best_threshold':
+                 at_best_threshold(segmenter, splits['train'], splits['test']),
              'tta': {name: scored(name, mirrored) for name in ('valid', 'test')}}
     if scheme == recipe.scheme: return found
     test = scored('test', segmenter.model)
@@ -290,14 +323,15 @@ def score_fit(
 # %% ../nbs/41_experiments.ipynb #391a417a
 def train_one(
     recipe:Recipe|OriginalRecipe,
-    data:str|Path,                  # A packed folder
-    folder:str|Path,                # A run folder
+    data:str|Path, # A packed folder
+    folder:str|Path, # A run folder
     device:str='auto',
     progress:bool=True,
     report_masks:str|Path|None=None # For a recipe with masks='report': the same faces, packed by `pack_original`
-)->dict:                            # The result
+)->dict: # The result
     "`fit`, or `train_original` for a recipe of the original. Raises what they raise."
-    if isinstance(recipe, Recipe): return fit(recipe, data, folder, device, progress=progress)
+    if isinstance(recipe, Recipe):
+        return fit(recipe, data, folder, device, progress=progress)
     masks = report_masks if recipe.masks == 'report' else None
     return train_original(recipe, data, folder, device, progress, masks)
 
@@ -311,16 +345,20 @@ def run_recipe(
     device:str='auto',
     progress:bool=True,
 )->dict:                             # What was stored
-    "Train, test and store one run. Raises `FolderBusy` while another process is at it, and what `train_one` raises."
+    """Train, test and store one run.
+    Raises `FolderBusy` while another process is at it, and what `train_one` raises."""
     protocol = plan(recipe, Packed(data), device)
     address = f'{name}-{protocol}-s{recipe.seed}'
     folder = Path(runs)/address
     with lock(folder):
         result = train_one(recipe, data, folder/'run', device, progress, report_masks)
-        more = score_fit(recipe, data, folder/'run', device) if isinstance(recipe, Recipe) else {}
-        run = {'run': name, 'size': protocol.size, 'encoder': protocol.encoder} | result | more
+        more = (score_fit(recipe, data, folder/'run', device)
+                if isinstance(recipe, Recipe) else {})
+        run = ({'run': name, 'size': protocol.size, 'encoder': protocol.encoder}
+               | result | more)
         run['recipe'] = result['recipe'] | {'weights': protocol.encoder}
-        if run['recipe'].get('start'): run['recipe']['start'] = encoder_word(result['recipe']['start'])
+        if run['recipe'].get('start'):
+            run['recipe']['start'] = encoder_word(result['recipe']['start'])
         write_json(Path(results)/'runs'/f'{address}.json', run)
     shutil.rmtree(folder, ignore_errors=True)
     return run
@@ -358,11 +396,15 @@ def run_blind(
     train, truth = (torch.from_numpy(packed.masks[parts[k]]) for k in ('train', 'test'))
     mask, threshold = learn_blind(train, n_classes)
     mask = mask.expand_as(truth)
-    iou, cm = foreground_iou(mask, truth), ConfusionMatrix(n_classes).update(mask, truth)
-    test = report(cm, packed.scheme, iou) | {'by_photo': photo_record([iou], [by_photo(mask, truth, n_classes)])}
-    run = {'run': 'blind', 'size': packed.size, 'encoder': None, 'recipe': {'epochs': 0, 'threshold': threshold},
+    iou, cm = (foreground_iou(mask, truth),
+               ConfusionMatrix(n_classes).update(mask, truth))
+    test = (report(cm, packed.scheme, iou)
+            | {'by_photo': photo_record([iou], [by_photo(mask, truth, n_classes)])})
+    run = {'run': 'blind', 'size': packed.size, 'encoder': None,
+           'recipe': {'epochs': 0, 'threshold': threshold},
            'seed': 0, 'device': 'cpu', 'precision': 'fp32', 'test': test,
-           'data': {'fingerprint': packed.fingerprint, 'n': len(packed), 'size': packed.size,
+           'data': {'fingerprint': packed.fingerprint, 'n': len(packed),
+                    'size': packed.size,
                     'split': {k: len(v) for k, v in parts.items()}},
            **{k: test[k] for k in ('miou', 'iou', 'f1', 'foreground_iou', 'n')}}
     write_json(Path(results)/'runs'/f'{blind_address(packed)}.json', run)
@@ -370,22 +412,24 @@ def run_blind(
 
 # %% ../nbs/41_experiments.ipynb #40ab7edd
 def run_experiment(
-    name:str,                        # A key of `EXPERIMENTS`
-    data:str|Path,                   # A packed folder
-    seeds:int=1,                     # Seeds 0 to seeds - 1
-    missing:bool=False,              # Only runs that are not stored yet, for these data, precision and device
-    encoder:str|Path|None=None,      # Weights in the place of ImageNet's
-    start:str|Path|None=None,        # As in `prepare`
+    name:str, # A key of `EXPERIMENTS`
+    data:str|Path, # A packed folder
+    seeds:int=1, # Seeds 0 to seeds - 1
+    missing:bool=False, # Only runs that are not stored yet, for these data, precision and device
+    encoder:str|Path|None=None, # Weights in the place of ImageNet's
+    start:str|Path|None=None, # As in `prepare`
     report_masks:str|Path|None=None, # As in `train_one`
     results:str|Path='results',
     runs:str|Path='runs',
     device:str='auto',
-    progress:bool=True,              # Progress bars, and a line per run
-    **choices,                       # size, epochs, precision, as in `prepare`
-)->Iterator[dict]:                   # The runs, one by one, as they end
-    "Make an experiment's runs; what another process is making is passed over. Raises `ValueError` for an unknown name."
+    progress:bool=True, # Progress bars, and a line per run
+    **choices, # size, epochs, precision, as in `prepare`
+)->Iterator[dict]: # The runs, one by one, as they end
+    """Make an experiment's runs; what another process is making is passed over.
+    Raises `ValueError` for an unknown name."""
     if name not in EXPERIMENTS:
-        raise ValueError(f'no experiment is called {name!r}; there are {", ".join(EXPERIMENTS)}')
+        raise ValueError(
+            f'no experiment is called {name!r}; there are {", ".join(EXPERIMENTS)}')
     if seeds < 1: raise ValueError(f'seeds must be 1 or more, and is {seeds}')
     def say(text):
         if progress: print(text, flush=True)
@@ -397,27 +441,33 @@ def run_experiment(
             address = f'{run}-{plan(recipe, packed, device)}-s{seed}'
             if missing and (stored/f'{address}.json').exists(): continue
             say(f'run {address}')
-            try: made = run_recipe(run, recipe, data, results, runs, report_masks, device, progress)
+            try:
+                made = run_recipe(run, recipe, data, results, runs, report_masks,
+                                  device, progress)
             except FolderBusy: say('another process is at it: passed over')
             else: yield made
 
 # %% ../nbs/41_experiments.ipynb #86a55631
 def results_folder()->Path:
-    "Where the results of this course are: inside an installed package, beside it in a checkout."
+    """Where the results of this course are:
+    inside an installed package, beside it in a checkout."""
     package = Path(facemask_seg.__file__).parent
     return next(f for f in (package/'results', package.parent/'results') if f.is_dir())
 
 def read_runs(
     results:str|Path|None=None, # A folder with a folder `runs`; None: that of the course
 )->list[dict]:
-    "All stored runs, sorted by address. Raises `ValueError` naming a file that holds something else."
+    """All stored runs, sorted by address.
+    Raises `ValueError` naming a file that holds something else."""
     runs = []
-    for path in sorted((Path(results) if results else results_folder()).glob('runs/*.json')):
+    for path in sorted(
+        (Path(results) if results else results_folder()).glob('runs/*.json')):
         try:
             runs.append(json.loads(path.read_text(encoding='utf-8')))
             runs[-1]['run']
         except (ValueError, KeyError, TypeError):
-            raise ValueError(f'{path}: not a stored run; delete it and run the experiment with --missing') from None
+            raise ValueError(f'{path}: not a stored run; delete it and run the '
+                             'experiment with --missing') from None
     return runs
 
 # %% ../nbs/41_experiments.ipynb #2affd10b
@@ -425,7 +475,8 @@ def protocol_of(run:dict)->Protocol:
     "The protocol of a stored run; an early control did not note its precision."
     data, device = run['data']['fingerprint'][:8], one_word(run['device'])
     precision = run.get('precision', 'fp32')
-    return Protocol(run['size'], epochs_of(run['recipe']), precision, device, data, run['encoder'])
+    return Protocol(run['size'], epochs_of(run['recipe']), precision, device, data,
+                    run['encoder'])
 
 # %% ../nbs/41_experiments.ipynb #408c073f
 def fits(run:dict, protocol:Protocol)->bool:
@@ -440,7 +491,8 @@ def runs_of(
 )->dict[str, list[dict]]:    # By name, in the order of the registry; each sorted by seed
     "The runs of an experiment under one protocol; only recipes that have some."
     protocol = protocol or next(iter(protocols(experiment, runs)), None)
-    mine = [r for r in runs if r['run'] in experiment.recipes and protocol and fits(r, protocol)]
+    mine = [r for r in runs
+            if r['run'] in experiment.recipes and protocol and fits(r, protocol)]
     mine.sort(key=lambda r: r['seed'])
     found = {name: [r for r in mine if r['run'] == name] for name in experiment.recipes}
     return {name: each for name, each in found.items() if each}
@@ -457,14 +509,16 @@ def protocols(
     experiment:Experiment,
     runs:list[dict], # From `read_runs`
 )->list[Protocol]:
-    "Under what an experiment was run: first where three seeds can be compared, then the largest and longest runs."
+    """Under what an experiment was run:
+    first where three seeds can be compared, then the largest and longest runs."""
     found = {protocol_of(r) for r in runs if r['run'] in experiment.recipes}
     with_encoder = {p._replace(encoder=None) for p in found if p.encoder}
     def worth(protocol):
         mine = runs_of(experiment, runs, protocol)
         reference = mine.pop(experiment.reference, [])
         seeds = max((len(paired(each, reference)) for each in mine.values()), default=0)
-        return min(seeds, 3), protocol.size, protocol.epochs, sum(map(len, mine.values()))
+        return (min(seeds, 3), protocol.size, protocol.epochs,
+                sum(map(len, mine.values())))
     return sorted(found - with_encoder, key=worth, reverse=True)
 
 # %% ../nbs/41_experiments.ipynb #5a61a2dd
@@ -482,12 +536,14 @@ def pulls(
     run:dict,   # With 'by_photo' in its test
     metric:str, # 'miou' or 'foreground_iou'
 )->np.ndarray:  # (n,), with the sum 0
-    "How far each test photo would move a metric by counting twice, to first order (Jaeckel, 1972)."
+    """How far each test photo would move a metric by counting twice,
+    to first order (Jaeckel, 1972)."""
     photos = run['test']['by_photo']
     if metric == 'foreground_iou':
         values = np.array(photos['foreground_iou'])
         return (values - values.mean()) / len(values)
-    both, either = np.array(photos['counts'], float).transpose(2, 1, 0)   # (classes, n) each
+    # (classes, n) each
+    both, either = np.array(photos['counts'], float).transpose(2, 1, 0)
     there = either.sum(1) > 0
     both, either = both[there], either[there]
     total = either.sum(1, keepdims=True)
@@ -495,9 +551,9 @@ def pulls(
 
 # %% ../nbs/41_experiments.ipynb #fcae6124
 def t_value(
-    df:float,        # Degrees of freedom, from 1: how many numbers are behind the spread, less one
+    df:float, # Degrees of freedom, from 1: how many numbers are behind the spread, less one
     share:float=.95, # How much of the distribution is to be held
-)->float:            # In standard errors
+)->float: # In standard errors
     "The two-sided quantile of Student's t (1908), by adding up its density."
     angle = (np.arange(10_000) + .5) / 10_000 * np.pi / 2   # t = sqrt(df) tan(angle)
     density = np.cos(angle)**(df - 1)
@@ -509,7 +565,8 @@ SEEDS = 0, 1, 2 # Fixed beforehand: those that the noise is taken from
 
 def by_seed(runs:list[dict], reference:list[dict], metric:str)->np.ndarray:
     "The difference in a metric for each seed that both have."
-    return np.array([(a[metric] or 0.) - (b[metric] or 0.) for a, b in paired(runs, reference)])
+    return np.array([(a[metric] or 0.) - (b[metric] or 0.)
+                     for a, b in paired(runs, reference)])
 
 def recipe_of(run:dict)->tuple[str, str|None]:
     "The name of a run's recipe, and its encoder."
@@ -529,8 +586,8 @@ def seed_table(
 # %% ../nbs/41_experiments.ipynb #noise-01
 class Noise(NamedTuple):
     "What seeds do to the difference of two runs, by the recipes of one protocol."
-    spread:float         # Standard deviation of one run, the luck that a seed brings to all recipes taken out
-    df:float             # Degrees of freedom
+    spread:float # Standard deviation of one run, the luck that a seed brings to all recipes taken out
+    df:float # Degrees of freedom
     apart:frozenset=frozenset() # Recipes that spread far more, by `recipe_of`: they stand for themselves
 
 def wild(
@@ -541,12 +598,15 @@ def wild(
     if len(table) < 3: return frozenset()
     left = np.stack([line - line.mean() for line in table.values()])
     spreads = ((left - np.median(left, 0))**2).mean(1)**.5
-    return frozenset(name for name, s in zip(table, spreads) if s > times * np.median(spreads))
+    return frozenset(name for name, s in zip(table, spreads)
+                     if s > times * np.median(spreads))
 
 def table_noise(table:dict[tuple, np.ndarray])->Noise|None:
     "Fisher's residual of the recipes that are alike; None for fewer than two of them."
-    once = {tuple(line): name for name, line in table.items()}          # one run under two names is one line
-    odd = {tuple(table[name]) for name in wild({name: table[name] for name in once.values()})}
+    # one run under two names is one line
+    once = {tuple(line): name for name, line in table.items()}
+    odd = {tuple(table[name])
+           for name in wild({name: table[name] for name in once.values()})}
     lines = [line for line in once if line not in odd]
     if len(lines) < 2: return None
     x = np.array(lines)
@@ -561,8 +621,10 @@ def seed_noise(
     protocol:Protocol,
     metric:str,      # 'miou' or 'foreground_iou'
 )->Noise|None:
-    "How much seeds matter under a protocol, by all its recipes, whatever their encoder."
-    mine = [r for r in runs if r['run'] != 'blind' and protocol_of(r)[:5] == protocol[:5]]
+    """How much seeds matter under a protocol, by all its recipes,
+    whatever their encoder."""
+    mine = [r for r in runs
+            if r['run'] != 'blind' and protocol_of(r)[:5] == protocol[:5]]
     return table_noise(seed_table(mine, metric))
 
 # %% ../nbs/41_experiments.ipynb #b3273d1b
@@ -584,23 +646,28 @@ def check_pairs(pairs:list[tuple[dict, dict]], metric:str)->None:
     "Raises `ValueError` for runs that cannot be compared."
     both = [r for pair in pairs for r in pair]
     if not both: raise ValueError('no seed was run for both')
-    if len({(r['data']['fingerprint'], r['n']) for r in both}) > 1: raise ValueError('tested on different photos')
+    if len({(r['data']['fingerprint'], r['n']) for r in both}) > 1:
+        raise ValueError('tested on different photos')
     if metric == 'miou' and len({len(r['iou']) for r in both}) > 1:
         raise ValueError('their classes differ: compare foreground_iou')
 
-def seed_part(pairs:list[tuple[dict, dict]], each:np.ndarray, noise:Noise|None)->tuple[float, float]:
-    "What seeds add to the variance of a mean difference, and its degrees of freedom: of `noise`, or of these alone."
+def seed_part(pairs:list[tuple[dict, dict]], each:np.ndarray,
+              noise:Noise|None)->tuple[float, float]:
+    """What seeds add to the variance of a mean difference, and its degrees of freedom:
+    of `noise`, or of these alone."""
     names = {recipe_of(r) for pair in pairs for r in pair}
-    if noise and not names & noise.apart: return 2 * noise.spread**2 / len(each), noise.df
+    if noise and not names & noise.apart:
+        return 2 * noise.spread**2 / len(each), noise.df
     return each.var(ddof=1) / len(each), len(each) - 1
 
 def compare(
-    runs:list[dict],      # Of one recipe, by seed
+    runs:list[dict], # Of one recipe, by seed
     reference:list[dict], # Of another, tested on the same photos
-    metric:str='miou',    # Or 'foreground_iou'
+    metric:str='miou', # Or 'foreground_iou'
     noise:Noise|None=None, # Of seeds, from `seed_noise`; None: what these runs say alone
-)->dict:                  # 'difference', 'low', 'high' (95% interval), 'half' its width, 'seeds', 'same', 'verdict'
-    "A paired difference with its interval over photos and seeds. Raises `ValueError` for runs that cannot be compared."
+)->dict: # 'difference', 'low', 'high' (95% interval), 'half' its width, 'seeds', 'same', 'verdict'
+    """A paired difference with its interval over photos and seeds.
+    Raises `ValueError` for runs that cannot be compared."""
     pairs, each = paired(runs, reference), by_seed(runs, reference, metric)
     check_pairs(pairs, metric)
     pull = np.mean([pulls(a, metric) - pulls(b, metric) for a, b in pairs], axis=0)
@@ -614,7 +681,8 @@ def compare(
     half, middle = t_value(df) * variance**.5, float(each.mean())
     low, high = middle - half, middle + half
     word = verdict(seeds, low, high)
-    return dict(difference=middle, low=low, high=high, half=half, seeds=seeds, same=same, verdict=word)
+    return dict(difference=middle, low=low, high=high, half=half, seeds=seeds,
+                same=same, verdict=word)
 
 # %% ../nbs/41_experiments.ipynb #e9a19899
 def mean_of(values)->float|None:
@@ -633,10 +701,14 @@ def summarize(
     found, lines = runs_of(experiment, runs, protocol), []
     noise = seed_noise(runs, protocol, experiment.metric)
     for name, mine in found.items():
-        best = [r['best_threshold']['foreground_iou'] for r in mine if 'best_threshold' in r]
-        line = dict(run=name, seeds=len(mine), foreground_iou=mean_of(r['foreground_iou'] for r in mine),
-                    miou=mean_of(r['miou'] for r in mine) if len(mine[0]['iou']) > 1 else None,
-                    best=mean_of(best), iou={c: mean_of(r['iou'][c] for r in mine) for c in mine[0]['iou']})
+        best = [r['best_threshold']['foreground_iou']
+                for r in mine if 'best_threshold' in r]
+        line = dict(run=name, seeds=len(mine),
+                    foreground_iou=mean_of(r['foreground_iou'] for r in mine),
+                    miou=mean_of(r['miou'] for r in mine) if len(mine[0]['iou']) > 1
+                    else None,
+                    best=mean_of(best),
+                    iou={c: mean_of(r['iou'][c] for r in mine) for c in mine[0]['iou']})
         reference = found.get(experiment.reference)
         if reference and name != experiment.reference and paired(mine, reference):
             line |= compare(mine, reference, experiment.metric, noise)
@@ -656,7 +728,8 @@ def versus(
     found = runs_of(experiment, runs, protocol)
     if not paired(found.get(a, []), found.get(b, [])): return {}
     noise = seed_noise(runs, protocol, experiment.metric)
-    return compare(found[a], found[b], experiment.metric, noise) | {'protocol': protocol}
+    return (compare(found[a], found[b], experiment.metric, noise)
+            | {'protocol': protocol})
 
 # %% ../nbs/41_experiments.ipynb #72b34ea9
 def signed(x:float)->str:
@@ -666,7 +739,8 @@ def signed(x:float)->str:
 def in_words(
     line:dict, # From `summarize` or `compare`
 )->str:
-    "The difference, its interval, the seeds and the verdict; or that there is nothing to compare."
+    """The difference, its interval, the seeds and the verdict;
+    or that there is nothing to compare."""
     if 'verdict' not in line: return 'nothing to compare yet'
     seeds = f"{line['seeds']} seed" + 's' * (line['seeds'] > 1)
     word = 'one run, to the last bit' if line['same'] else line['verdict']
@@ -677,13 +751,16 @@ def answers(
     runs:list[dict],       # From `read_runs`
     claims:dict[str, str], # The name of a recipe, and what it stands for in a sentence
 )->str:
-    "What the runs say about each recipe, a Markdown list; under every protocol that has something to compare."
+    """What the runs say about each recipe, a Markdown list;
+    under every protocol that has something to compare."""
     found, said = protocols(experiment, runs), {name: [] for name in claims}
     for p in found:
         for line in summarize(experiment, runs, p):
             if line['run'] in claims and 'verdict' in line:
-                said[line['run']].append(f'{in_words(line)} at {p.size} px, {p.epochs} epochs, {p.precision}')
-    return '\n'.join(f"- {claims[name]}: {'; '.join(each) or 'not run yet'}." for name, each in said.items())
+                said[line['run']].append(f'{in_words(line)} at {p.size} px, '
+                                         f'{p.epochs} epochs, {p.precision}')
+    return '\n'.join(f"- {claims[name]}: {'; '.join(each) or 'not run yet'}."
+                     for name, each in said.items())
 
 def heading(
     experiment:Experiment,
@@ -694,7 +771,8 @@ def heading(
     found = [r for each in runs_of(experiment, runs, protocol).values() for r in each]
     if not found: return 'not run yet'
     first, encoders = found[0], sorted({r['encoder'] for r in found if r['encoder']})
-    return ', '.join([f"{first['size']} px", f"{first['recipe']['epochs']} epochs", first['precision'], first['device'],
+    return ', '.join([f"{first['size']} px", f"{first['recipe']['epochs']} epochs",
+                      first['precision'], first['device'],
                       f"{first['data']['split']['train']:,} training photos",
                       f"{first['n']} {first.get('judged', 'test')} photos",
                       *(f'encoder {e}' for e in encoders)])
@@ -705,8 +783,10 @@ def control(
     protocol:Protocol|None=None,
 )->dict|None:
     "The run `blind` of the faces that an experiment was run on."
-    faces = {r['data']['fingerprint'] for each in runs_of(experiment, runs, protocol).values() for r in each}
-    return next((r for r in runs if r['run'] == 'blind' and r['data']['fingerprint'] in faces), None)
+    faces = {r['data']['fingerprint']
+             for each in runs_of(experiment, runs, protocol).values() for r in each}
+    return next((r for r in runs
+                 if r['run'] == 'blind' and r['data']['fingerprint'] in faces), None)
 
 # %% ../nbs/41_experiments.ipynb #90fa588f
 def markdown_table(
@@ -733,7 +813,8 @@ def _smallest(lines):
     "What the table could have found, as a sentence."
     compared = [line for line in lines if 'half' in line and not line['same']]
     halves = sorted(f"{line['half']:.3f}" for line in compared if line['seeds'] > 2)
-    if not halves: return '\n\nFewer than three seeds: hints, no findings.' * bool(compared)
+    if not halves:
+        return '\n\nFewer than three seeds: hints, no findings.' * bool(compared)
     ends = ' to '.join(dict.fromkeys((halves[0], halves[-1])))
     return f'\n\nThe smallest difference that could have been found: {ends}.'
 
@@ -742,20 +823,24 @@ def table(
     runs:list[dict],             # From `read_runs`
     protocol:Protocol|None=None, # None: the first of `protocols`
 )->str:
-    "The Markdown table of an experiment under one protocol, the control in its last line."
+    """The Markdown table of an experiment under one protocol,
+    the control in its last line."""
     title = f'difference in {METRICS[experiment.metric]} (95% interval)'
-    head = ['run', 'seeds', 'mIoU', 'foreground IoU at 0.5', 'at its best threshold', title, 'verdict']
+    head = ['run', 'seeds', 'mIoU', 'foreground IoU at 0.5', 'at its best threshold',
+            title, 'verdict']
     lines = summarize(experiment, runs, protocol)
     rows = [_table_cells(experiment, line) for line in lines]
     blind = control(experiment, runs, protocol)
     if blind:
         miou = _number(blind['miou'] if experiment.metric == 'miou' else None)
         iou = _number(blind['foreground_iou'])
-        rows.append(('*blind*', '-', miou, '-', iou, 'one mask for all photos', '*control*'))
+        rows.append(
+            ('*blind*', '-', miou, '-', iou, 'one mask for all photos', '*control*'))
     return f'{heading(experiment, runs, protocol)}\n\n{markdown_table(head, rows)}{_smallest(lines)}'
 
 def told(experiment:Experiment, runs:list[dict])->list[Protocol]:
-    "The `protocols` under which there is something to compare; all of them where there is none."
+    """The `protocols` under which there is something to compare;
+    all of them where there is none."""
     found = protocols(experiment, runs)
     return [p for p in found if len(runs_of(experiment, runs, p)) > 1] or found
 
@@ -763,8 +848,10 @@ def markdown(
     experiment:Experiment,
     runs:list[dict], # From `read_runs`
 )->str:
-    "The tables of an experiment, one for each protocol that has something to compare, as `protocols` sorts them."
-    return '\n\n'.join(table(experiment, runs, p) for p in told(experiment, runs)) or 'not run yet'
+    """The tables of an experiment, one for each protocol that has something to compare,
+    as `protocols` sorts them."""
+    return ('\n\n'.join(table(experiment, runs, p) for p in told(experiment, runs))
+            or 'not run yet')
 
 # %% ../nbs/41_experiments.ipynb #501a6f8b
 def _forest_panel(ax, experiment, runs, protocol, lines):
@@ -773,11 +860,13 @@ def _forest_panel(ax, experiment, runs, protocol, lines):
     ax.axvspan(-EQUAL, EQUAL, color='#e3e7eb')
     ax.axvline(0, color='#6b7785', ls='--', lw=1)
     for y, line in enumerate(lines):
-        each = by_seed(found[line['run']], found[experiment.reference], experiment.metric)
+        each = by_seed(found[line['run']], found[experiment.reference],
+                       experiment.metric)
         ax.plot(each, [y + .22] * len(each), 'o', ms=4, color='#56b4e9')
         ax.plot([line['low'], line['high']], [y, y], color='#004c7a', lw=2)
         ax.plot(line['difference'], y, 'D', color='#004c7a', ms=5)
-    labels = [f"{line['run']} ({'one run' if line['same'] else line['verdict']})" for line in lines]
+    labels = [f"{line['run']} ({'one run' if line['same'] else line['verdict']})"
+              for line in lines]
     ax.set(yticks=range(len(lines)), yticklabels=labels, ylim=(len(lines) - .4, -.6))
     ax.set_title(heading(experiment, runs, protocol), fontsize=8)
 
@@ -786,16 +875,21 @@ def draw_forest(
     runs:list[dict],             # From `read_runs`
     protocol:Protocol|None=None, # None: a panel for each that `markdown` has a table for
 )->Picture:
-    "The paired difference of each recipe from the reference, with its 95% interval; a dot for each seed."
+    """The paired difference of each recipe from the reference, with its 95% interval;
+    a dot for each seed."""
     wanted = [protocol] if protocol else told(experiment, runs)
-    panels = {p: [line for line in summarize(experiment, runs, p) if 'half' in line] for p in wanted}
+    panels = {p: [line for line in summarize(experiment, runs, p) if 'half' in line]
+              for p in wanted}
     panels = {p: lines for p, lines in panels.items() if lines}
     heights = [1 + .3 * len(lines) for lines in panels.values()]
     fig = Picture(7, .3 + sum(heights or [1]))
-    axes = fig.subplots(max(1, len(panels)), 1, squeeze=False, height_ratios=heights or [1])[:, 0]
-    for ax, (p, lines) in zip(axes, panels.items()): _forest_panel(ax, experiment, runs, p, lines)
+    axes = fig.subplots(max(1, len(panels)), 1, squeeze=False,
+                        height_ratios=heights or [1])[:, 0]
+    for ax, (p, lines) in zip(axes, panels.items()):
+        _forest_panel(ax, experiment, runs, p, lines)
     judged = runs[0].get('judged', 'test') if runs else 'test'
-    axes[-1].set_xlabel(f'{METRICS[experiment.metric]} less that of {experiment.reference}, {judged}', fontsize=9)
+    axes[-1].set_xlabel(f'{METRICS[experiment.metric]} less that of '
+                        f'{experiment.reference}, {judged}', fontsize=9)
     if not panels: axes[0].set(title='not run yet', yticks=[])
     return fig
 
@@ -817,52 +911,66 @@ def board(
     for r in runs: groups.setdefault((r['run'], protocol_of(r)), []).append(r)
     lines = []
     for (name, protocol), mine in groups.items():
-        best = [r['best_threshold']['foreground_iou'] for r in mine if 'best_threshold' in r]
+        best = [r['best_threshold']['foreground_iou']
+                for r in mine if 'best_threshold' in r]
         line = {k: mean_of(r[k] for r in mine) for k in ('miou', 'foreground_iou')}
         line['miou'] = line['miou'] if len(mine[0]['iou']) > 1 else None
-        scores, seconds = ([r[k] for r in mine if k in r] for k in ('original_score', 'seconds'))
-        lines.append(dict(run=name, protocol=protocol, seeds=len(mine), best=mean_of(best), score=mean_of(scores),
+        scores, seconds = ([r[k] for r in mine if k in r]
+                           for k in ('original_score', 'seconds'))
+        lines.append(dict(run=name, protocol=protocol, seeds=len(mine),
+                          best=mean_of(best), score=mean_of(scores),
                           seconds=mean_of(seconds), runs=mine) | line)
     return sorted(lines, key=lambda line: -line['foreground_iou'])
 
 # %% ../nbs/41_experiments.ipynb #board-04
 def shipped_line()->dict|None:
-    "What the file of the model that ships says of itself: 'miou', 'foreground_iou', 'n', 'size'; None without a model."
+    """What the file of the model that ships says of itself:
+    'miou', 'foreground_iou', 'n', 'size'; None without a model."""
     try: meta = read_meta(None)
     except FileNotFoundError: return None
     found = meta.card.get('metrics', {}).get(EYES_LIPS.name)
-    return found and {k: found[k] for k in ('miou', 'iou', 'foreground_iou', 'n')} | {'size': meta.size}
+    return (found and {k: found[k] for k in ('miou', 'iou', 'foreground_iou', 'n')}
+            | {'size': meta.size})
 
 def read_peers(results:str|Path|None=None)->list[dict]: # None: that of the course
-    "Networks and methods of others: 'name', 'left_eye', 'right_eye', 'lips', 'miou', 'kind', 'source'."
+    """Networks and methods of others:
+    'name', 'left_eye', 'right_eye', 'lips', 'miou', 'kind', 'source'."""
     path = (Path(results) if results else results_folder())/'peers.json'
     return read_json(path)['peers'] if path.exists() else []
 
 def _board_cells(line):
     "A line of `board` as cells."
-    p, seconds = line['protocol'], '-' if line['seconds'] is None else f"{line['seconds']:,.0f}"
+    p, seconds = (line['protocol'],
+                  '-' if line['seconds'] is None else f"{line['seconds']:,.0f}")
     name = '*never looking*' if line['run'] == 'blind' else line['run']
     return [name, f'{p.size} px', p.epochs, p.precision, line['seeds'],
-            *(_number(line[k]) for k in ('miou', 'foreground_iou', 'best', 'score')), seconds]
+            *(_number(line[k])
+              for k in ('miou', 'foreground_iou', 'best', 'score')), seconds]
 
 def leaderboard(
     runs:list[dict],             # From `read_runs`
     peers:list[dict]|None=None,  # From `read_peers`; None: those of the course
 )->str:
     "All stored runs, the model that ships and others' models, as Markdown tables."
-    head = ['run', 'size', 'epochs', 'bits', 'seeds', 'mIoU', 'foreground IoU at 0.5', 'at its best threshold',
-            'original score', 'seconds']
+    head = ['run', 'size', 'epochs', 'bits', 'seeds', 'mIoU', 'foreground IoU at 0.5',
+            'at its best threshold', 'original score', 'seconds']
     parts, ours = [markdown_table(head, map(_board_cells, board(runs)))], shipped_line()
-    if ours: parts.append(f"The model that ships, by its own file: mIoU {ours['miou']:.3f}, foreground IoU "
-                          f"{ours['foreground_iou']:.3f} on {ours['n']} unseen faces at {ours['size']} px.")
+    if ours:
+        parts.append(f"The model that ships, by its own file: mIoU {ours['miou']:.3f}, "
+                     "foreground IoU "
+                     f"{ours['foreground_iou']:.3f} on {ours['n']} unseen faces at "
+                     f"{ours['size']} px.")
     names = 'name', 'left_eye', 'right_eye', 'lips', 'miou', 'kind', 'source'
-    others = [[p.get(k, '-') for k in names] for p in (read_peers() if peers is None else peers)]
-    if others: parts.append(markdown_table([n.replace('_', ' ') for n in names], others))
+    others = [[p.get(k, '-') for k in names]
+              for p in (read_peers() if peers is None else peers)]
+    if others:
+        parts.append(markdown_table([n.replace('_', ' ') for n in names], others))
     return '\n\n'.join(parts)
 
 # %% ../nbs/41_experiments.ipynb #board-08
 def _climb_line(ax, line, color):
-    "One line of `board`: a dot at 0.5, a ring at the best threshold, a stroke between them."
+    """One line of `board`: a dot at 0.5, a ring at the best threshold,
+    a stroke between them."""
     x, y, best = line['seconds'], line['foreground_iou'], line['best']
     if best is not None:
         ax.plot([x, x], [y, best], color=color, lw=1, alpha=.5)
@@ -870,14 +978,16 @@ def _climb_line(ax, line, color):
     ax.plot(x, y, 'o', ms=5, color=color)
 
 def draw_climb(
-    runs:list[dict],       # From `read_runs`
+    runs:list[dict], # From `read_runs`
     names:dict[str, str]={}, # Recipes to name, and what to call them: the best line of each is labelled
 )->Picture:
-    "Foreground IoU against seconds of training, all stored runs; 0.2248 is annotated, it is no IoU."
+    """Foreground IoU against seconds of training, all stored runs;
+    0.2248 is annotated, it is no IoU."""
     lines = [line for line in board(runs) if line['seconds']]
     fig = Picture(7.5, 4)
     ax = fig.subplots()
-    sizes, colors = sorted({l['protocol'].size for l in lines}), ('#9aa5b1', '#0072b2', '#d55e00', '#009e73') * 3
+    sizes, colors = (sorted({l['protocol'].size for l in lines}),
+                     ('#9aa5b1', '#0072b2', '#d55e00', '#009e73') * 3)
     for size, color in zip(sizes, colors):
         for line in lines:
             if line['protocol'].size == size: _climb_line(ax, line, color)
@@ -885,16 +995,22 @@ def draw_climb(
     for name, words in names.items():
         line = next((l for l in lines if l['run'] == name), None)
         if line is None: continue
-        ax.annotate(words, (line['seconds'], line['foreground_iou']), (6, -3), textcoords='offset points', fontsize=7)
-    blind, ours = [r['foreground_iou'] for r in runs if r['run'] == 'blind'], shipped_line()
-    levels = {'never looking': mean_of(blind), 'the model that ships': ours and ours['foreground_iou'],
+        ax.annotate(words, (line['seconds'], line['foreground_iou']), (6, -3),
+                    textcoords='offset points', fontsize=7)
+    blind, ours = ([r['foreground_iou'] for r in runs if r['run'] == 'blind'],
+                   shipped_line())
+    levels = {'never looking': mean_of(blind),
+              'the model that ships': ours and ours['foreground_iou'],
               "0.2248, the report's score (no IoU)": .2248}
     for (words, y), style in zip(levels.items(), ('--', '-', ':')):
         if y is None: continue
         ax.axhline(y, color='#6b7785', ls=style, lw=1)
-        ax.text(0, y, f' {words}', transform=ax.get_yaxis_transform(), va='bottom', fontsize=7)
-    ax.set(xscale='log', xlabel='seconds of training', ylabel='foreground IoU, test', ylim=(0, 1))
-    if lines: ax.legend(frameon=False, fontsize=8, loc='upper left', bbox_to_anchor=(1, 1))
+        ax.text(0, y, f' {words}', transform=ax.get_yaxis_transform(), va='bottom',
+                fontsize=7)
+    ax.set(xscale='log', xlabel='seconds of training', ylabel='foreground IoU, test',
+           ylim=(0, 1))
+    if lines:
+        ax.legend(frameon=False, fontsize=8, loc='upper left', bbox_to_anchor=(1, 1))
     return fig
 
 # %% ../nbs/41_experiments.ipynb #hard-01
@@ -913,39 +1029,44 @@ def fits_better_swapped(
     prediction:np.ndarray, # A network's, of the same shape
     scheme:Scheme=EYES_LIPS, # With pairs of left and right
 )->bool:
-    "Whether left and right parts of a label have more pixels in common with a prediction after trading places."
+    """Whether left and right parts of a label have more pixels in common
+    with a prediction after trading places."""
     table = np.arange(256)
     table[:scheme.n_classes] = scheme.flip_lookup()
-    def shared(ids): return sum(((ids == c) & (prediction == c)).sum() for pair in scheme.pairs for c in pair)
+    def shared(ids):
+        return sum(((ids == c) & (prediction == c)).sum() for pair in scheme.pairs
+                   for c in pair)
     return bool(shared(table[mask]) > shared(mask))
 
 def looks_swapped(
     mask:np.ndarray,       # The label, class ids
     scheme:Scheme=EYES_LIPS, # With pairs (left, right)
 )->bool:
-    "Whether a left part lies to the left of its right part in the photo; the subject's left is on the photo's right."
+    """Whether a left part lies to the left of its right part in the photo;
+    the subject's left is on the photo's right."""
     def middle(c): return np.nonzero(mask == c)[1].mean()
     there = [pair for pair in scheme.pairs if all((mask == c).any() for c in pair)]
     return any(middle(left) < middle(right) for left, right in there)
 
 # %% ../nbs/41_experiments.ipynb #686dcdc1
 def train_small(
-    net:nn.Module,      # A small one, such as `unet.TinyUNet`
+    net:nn.Module, # A small one, such as `unet.TinyUNet`
     data:FaceDataset,
-    loss:Callable,      # Of logits and masks
+    loss:Callable, # Of logits and masks
     epochs:int=3,
     batch:int=4,
     stats:Stats=IMAGENET,
     optimizer:torch.optim.Optimizer|None=None, # None: AdamW with a highest learning rate of 0.01
     shuffle:bool=True,
     each:Callable|None=None, # Called with the number of the epoch after each, from 0
-)->list:                     # What `each` returned
+)->list: # What `each` returned
     "Train a small network on the CPU, and look at it after each epoch."
     optimizer = optimizer or torch.optim.AdamW(net.parameters(), 1e-2)
     steps, seen = -(-len(data) // batch), []
     for epoch in range(epochs):
         def rate(step): return lr_factor(epoch * steps + step, epochs * steps)
         photos = batches(data, batch, shuffle=shuffle, epoch=epoch)
-        train_one_epoch(net, photos, loss, optimizer, stats=stats, device='cpu', lr_at=rate, progress=False)
+        train_one_epoch(net, photos, loss, optimizer, stats=stats, device='cpu',
+                        lr_at=rate, progress=False)
         if each: seen.append(each(epoch))
     return seen

@@ -44,18 +44,23 @@ def bilinear(
     image:np.ndarray, # (H, W) or (H, W, C) uint8
     size:int,         # New side
 )->np.ndarray:        # (size, size) or (size, size, C) uint8
-    "Stretch to a square as OpenCV's `resize` does by default: mix four neighbours, round halves up, ignore the rest."
+    """Stretch to a square as OpenCV's `resize` does by default:
+    mix four neighbours, round halves up, ignore the rest."""
     x = torch.from_numpy(np.atleast_3d(image).astype(np.float32)).permute(2, 0, 1)[None]
-    x = F.interpolate(x, (size, size), mode='bilinear', align_corners=False)[0].permute(1, 2, 0)
-    return (x + .5).floor().to(torch.uint8).numpy().reshape(size, size, *image.shape[2:])
+    x = F.interpolate(x, (size, size), mode='bilinear',
+                      align_corners=False)[0].permute(1, 2, 0)
+    return (x + .5).floor().to(torch.uint8).numpy().reshape(size, size,
+                                                            *image.shape[2:])
 
 # %% ../nbs/40_original.ipynb #ecfdda58
 def original_masks(
     parts:dict[str, np.ndarray], # 0/255 masks (H, W) uint8 by part name; a part that the face lacks is left out
-    size:int=256,                # Side of the mask
-)->np.ndarray:                   # (size, size) uint8, 1 is foreground
-    "The script's mask: parts shrunk one by one, added in 8 bits unless one is missing, then `> 1`."
-    shrunk = [bilinear(parts[p], size) if p in parts else np.zeros((size, size)) for p in PARTS]
+    size:int=256, # Side of the mask
+)->np.ndarray: # (size, size) uint8, 1 is foreground
+    """The script's mask: parts shrunk one by one,
+    added in 8 bits unless one is missing, then `> 1`."""
+    shrunk = [bilinear(parts[p], size) if p in parts else np.zeros((size, size))
+              for p in PARTS]
     return (reduce(np.add, shrunk) > 1).astype(np.uint8)
 
 # %% ../nbs/40_original.ipynb #fed9cb9d
@@ -64,11 +69,13 @@ def part_masks(
     source:Path,  # The source folder
     layout:str,   # 'celebamask' or 'labels'
 )->dict[str, np.ndarray]: # 0/255 uint8 by part name, only of parts that are there
-    "The wanted parts of one face. A label mask is taken apart again; a part without a pixel is missing there."
+    """The wanted parts of one face.
+    A label mask is taken apart again; a part without a pixel is missing there."""
     if layout == 'labels':
         ids = read_mask(source/item.masks[0])[0]
         found = {p: ids == CELEBAMASK[p] for p in PARTS}
-        return {p: np.where(there, np.uint8(255), np.uint8(0)) for p, there in found.items() if there.any()}
+        return {p: np.where(there, np.uint8(255), np.uint8(0))
+                for p, there in found.items() if there.any()}
     files = {Path(m).stem.split('_', 1)[1]: source/m for m in item.masks}
     return {p: read_mask(files[p])[0] for p in PARTS if p in files}
 
@@ -77,21 +84,26 @@ def _original_item(item, source, layout, size):
     "One face as the script converted it, or the `Problem` with it."
     try:
         check_item(item, layout)
-        photo, parts = read_photo(source/item.photos[0]), part_masks(item, source, layout)
-        height, width = next((m.shape for m in parts.values()), (photo.height, photo.width))
+        photo, parts = (read_photo(source/item.photos[0]),
+                        part_masks(item, source, layout))
+        height, width = next((m.shape for m in parts.values()),
+                             (photo.height, photo.width))
         sizes = *photo.size, width, height
-        return Face(item.name, bilinear(np.asarray(photo), size), original_masks(parts, size), sizes)
+        return Face(item.name, bilinear(np.asarray(photo), size),
+                    original_masks(parts, size), sizes)
     except (ValueError, OSError) as e:
-        return Problem((item.photos or item.masks)[0], str(e).replace(str(source), '').lstrip('/\\'))
+        return Problem((item.photos or item.masks)[0],
+                       str(e).replace(str(source), '').lstrip('/\\'))
 
 def pack_original(
-    source:str|Path,      # A folder in the layout 'celebamask' (part files) or 'labels' (source labels)
-    dest:str|Path,        # The packed folder to make; its scheme is `FOREGROUND`
-    size:int=256,         # Side; the original knows only 256
-    limit:int|None=None,  # Only the first so many faces
-    progress:bool=True,   # Show a progress bar
-)->dict:                  # The manifest
-    "`convert.pack`, as the script did it. Raises `ValueError` for another layout, `FileExistsError` for a full `dest`."
+    source:str|Path, # A folder in the layout 'celebamask' (part files) or 'labels' (source labels)
+    dest:str|Path, # The packed folder to make; its scheme is `FOREGROUND`
+    size:int=256, # Side; the original knows only 256
+    limit:int|None=None, # Only the first so many faces
+    progress:bool=True, # Show a progress bar
+)->dict: # The manifest
+    """`convert.pack`, as the script did it.
+    Raises `ValueError` for another layout, `FileExistsError` for a full `dest`."""
     source, layout = Path(source), find_layout(source)
     if layout == 'masks': raise ValueError(f'{source}: has one mask for each face; '
         'the original adds up four parts, so part files or source labels are needed')
@@ -99,46 +111,54 @@ def pack_original(
     listing = hashlib.sha256(json.dumps(items).encode()).hexdigest()
     about = dict(layout=f'original, from {layout}', faces=len(items), listing=listing)
     convert = partial(_original_item, source=source, layout=layout, size=size)
-    return pack_items(dest, dict(size=size, scheme=FOREGROUND.to_dict(), source=about), items, convert, None, progress)
+    return pack_items(dest, dict(size=size, scheme=FOREGROUND.to_dict(), source=about),
+                      items, convert, None, progress)
 
 # %% ../nbs/40_original.ipynb #0aa80b8e
 class OriginalDataset(FaceDataset):
-    "Photos with blue first and masks of foreground, from any packed folder, nothing augmented."
+    """Photos with blue first and masks of foreground, from any packed folder,
+    nothing augmented."""
     def __init__(self,
         packed:Packed,
         indices:Sequence[int]|None=None, # Which faces; None: all
-        colors:str='bgr',             # 'bgr' as in the original, or 'rgb'
-        seed:int=0,                   # Of the order in `batches`, where it shuffles
-        masks:Packed|None=None,       # Where the masks come from, if not from `packed`: made by `pack_original`
+        colors:str='bgr', # 'bgr' as in the original, or 'rgb'
+        seed:int=0, # Of the order in `batches`, where it shuffles
+        masks:Packed|None=None, # Where the masks come from, if not from `packed`: made by `pack_original`
     ):
-        "Raises `ValueError` for masks of other faces, of another size, or that `pack_original` did not make."
+        """Raises `ValueError` for masks of other faces, of another size,
+        or that `pack_original` did not make."""
         super().__init__(packed, indices, FOREGROUND, seed=seed)
         if masks: _check_pair(packed, masks)
         self.colors, self.other = colors, masks
 
     def __getitem__(self, i):
         photo, mask = super().__getitem__(i)
-        if self.other: mask = torch.from_numpy(np.array(self.other.masks[self.indices[i]]))
+        if self.other:
+            mask = torch.from_numpy(np.array(self.other.masks[self.indices[i]]))
         return photo.flip(0) if self.colors == 'bgr' else photo, mask
 
 def _check_pair(packed, masks):
-    "Raises `ValueError` unless `masks` holds the report's masks of the faces in `packed`."
+    """Raises `ValueError` unless `masks` holds the report's masks of the faces
+    in `packed`."""
     if not masks.manifest['source']['layout'].startswith('original'): raise ValueError(
-        f"{masks.path}: holds true masks; the report's come from pack_original, or facemask-seg convert --original")
+        f"{masks.path}: holds true masks; the report's come from pack_original, "
+        "or facemask-seg convert --original")
     if (masks.names, masks.size) != (packed.names, packed.size): raise ValueError(
         f'{masks.path}: these are not the faces of {packed.path} at {packed.size} px; '
         'pack the same source twice, once with `original`')
 
 # %% ../nbs/40_original.ipynb #2dc3eee6
 def original_stats(packed:Packed)->Stats:
-    "The original's: one mean and one standard deviation of everything in the folder, test photos too."
+    """The original's: one mean and one standard deviation of everything in the folder,
+    test photos too."""
     return one_for_all(Stats(**packed.manifest['pixels']))
 
 # %% ../nbs/40_original.ipynb #2b4fc4ae
 def original_split(
     n:int, # Faces; at least 2
 )->dict[str, np.ndarray]: # Indices under 'train' and 'test'
-    "The last twentieth is the test, in order; there is no validation. Raises `ValueError` for fewer than two faces."
+    """The last twentieth is the test, in order; there is no validation.
+    Raises `ValueError` for fewer than two faces."""
     if n < 2: raise ValueError(f'cannot split {n} faces into train and test')
     return dict(zip(('train', 'test'), np.split(np.arange(n), [n - max(1, n//20)])))
 
@@ -149,14 +169,17 @@ UPS = ( # Channels in and out, kernel, stride, padding of each upsampling
     (128, 64, 12, 2, 1),
     (64, 64, 10, 2, 0),
     (32, 32, 16, 2, 0))
-MIXES = (512, 256), (256, 128), (128, 64), (128, 32), (32, 16) # Channels in (the skip's too) and out of each pair
+# Channels in (the skip's too) and out of each pair
+MIXES = (512, 256), (256, 128), (128, 64), (128, 32), (32, 16)
 
 def two_convs(
     c_in:int,  # Channels in
     c_out:int, # Channels out
 )->nn.Sequential:
-    "Twice: 3x3 convolution without padding, batch norm, ReLU. Takes two pixels off every side."
-    one = lambda c: [nn.Conv2d(c, c_out, 3), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)]
+    """Twice: 3x3 convolution without padding, batch norm, ReLU.
+    Takes two pixels off every side."""
+    one = lambda c: [nn.Conv2d(c, c_out, 3), nn.BatchNorm2d(c_out),
+                     nn.ReLU(inplace=True)]
     return nn.Sequential(*one(c_in), *one(c_out))
 
 # %% ../nbs/40_original.ipynb #e8c3c6ff
@@ -170,15 +193,17 @@ class Up(nn.ConvTranspose2d):
 
 # %% ../nbs/40_original.ipynb #9754d5a4
 class OriginalUNet(nn.Module):
-    "The report's network: a ResNet34 and a decoder whose sizes fit photos of 255 and 256 pixels, and no others."
+    """The report's network: a ResNet34 and a decoder whose sizes fit photos of 255
+    and 256 pixels, and no others."""
     def __init__(self,
         weights:str|Path|None=None, # The encoder's start: None (random), 'imagenet' as in the original, or a local file
-        freeze_encoder:bool=False,  # As in its first version: the encoder gets no gradients
+        freeze_encoder:bool=False, # As in its first version: the encoder gets no gradients
     ):
         super().__init__()
         self.encoder = ResNet34(weights, n_classes=0)
         self.encoder.requires_grad_(not freeze_encoder)
-        self.ups = nn.ModuleList(Up(i, o, k, stride=s, padding=p) for i, o, k, s, p in UPS)
+        self.ups = nn.ModuleList(Up(i, o, k, stride=s, padding=p)
+                                 for i, o, k, s, p in UPS)
         self.mixes = nn.ModuleList(two_convs(*c) for c in MIXES)
         self.head = nn.Conv2d(16, 1, 3)
 
@@ -186,9 +211,11 @@ class OriginalUNet(nn.Module):
         x:torch.Tensor, # (N,3,256,256) float; sides of 255 work too
     )->torch.Tensor:    # (N,1,256,256), any numbers
         "Encode, decode. Raises `ValueError` for photos of any other size."
-        if x.ndim != 4 or x.shape[1] != 3 or not {*x.shape[2:]} <= {255, 256}: raise ValueError(
-            f'the original takes photos (N,3,256,256), got {tuple(x.shape)}: '
-            'its decoder fits sides of 255 and 256 only; ResNet34UNet takes any size')
+        if x.ndim != 4 or x.shape[1] != 3 or not {*x.shape[2:]} <= {255, 256}:
+            raise ValueError(
+                f'the original takes photos (N,3,256,256), got {tuple(x.shape)}: '
+                'its decoder fits sides of 255 and 256 only; '
+                'ResNet34UNet takes any size')
         *skips, x = self.encoder.features(x)
         for up, mix, skip in zip(self.ups, self.mixes, [*reversed(skips), None]):
             x = up(x)
@@ -200,9 +227,11 @@ def original_dice(
     outputs:torch.Tensor, # Any numbers, (N,1,H,W)
     mask:torch.Tensor,    # Class ids, (N,H,W); anything above 0 is foreground
 )->torch.Tensor:          # Scalar below 1; -1 is as low as it gets on this side of the pole
-    "The report's Dice, 1 - (2I + 1)/(I + T + 1): I is the sum of outputs on the foreground, T its size."
+    """The report's Dice, 1 - (2I + 1)/(I + T + 1):
+    I is the sum of outputs on the foreground, T its size."""
     outputs, mask = check_batch(outputs, mask)
-    if outputs.shape[1] != 1: raise ValueError(f'the original has one output channel, got {outputs.shape[1]}')
+    if outputs.shape[1] != 1:
+        raise ValueError(f'the original has one output channel, got {outputs.shape[1]}')
     p, t = outputs.flatten(), channel_targets(outputs, mask).flatten()
     intersection = (p * t).sum()
     a_sum, b_sum = (t * p).sum(), (t * t).sum()
@@ -215,7 +244,8 @@ def original_lr(
     epoch:int,     # Counted from 1
     epochs:int=25, # Of the whole run
 )->float:          # The learning rate during that epoch
-    "3e-3, divided by 10 after each epoch whose share of the run equals 0.3, 0.6 or 0.9 exactly, as floats."
+    """3e-3, divided by 10 after each epoch whose share of the run equals 0.3,
+    0.6 or 0.9 exactly, as floats."""
     return LR / 10**sum(past / epochs in (.3, .6, .9) for past in range(1, epoch))
 
 # %% ../nbs/40_original.ipynb #b96cddc3
@@ -225,7 +255,8 @@ def original_columns(
     outputs:torch.Tensor, # Raw outputs, (N,1,H,W)
     mask:torch.Tensor,    # (N,H,W); anything above 0 is foreground
 )->torch.Tensor:          # (N,W) float32, any numbers
-    "One value for each column: what the report's `get_IoU` has before its mean. Raises `ValueError` for other shapes."
+    """One value for each column: what the report's `get_IoU` has before its mean.
+    Raises `ValueError` for other shapes."""
     outputs, mask = check_batch(outputs, mask)
     out, labels = outputs.int(), channel_targets(outputs, mask).int()
     intersection = (out & labels).float().sum((1, 2))
@@ -236,82 +267,92 @@ def original_score(
     outputs:torch.Tensor, # Raw outputs, (N,1,H,W)
     mask:torch.Tensor,    # (N,H,W); anything above 0 is foreground
 )->float:                 # Not bounded; a perfect mask of 0 and 1 has 1
-    "The report's score: the mean over columns and photos of `original_columns`. It is not an IoU."
+    """The report's score: the mean over columns and photos of `original_columns`.
+    It is not an IoU."""
     return original_columns(outputs, mask).double().mean().item()
 
 # %% ../nbs/40_original.ipynb #e6fc7998
-ORIGINAL_LOSSES = {'original_dice': original_dice} | {k: LOSSES[k] for k in ('dice', 'bce', 'bce_with_logits')}
+ORIGINAL_LOSSES = ({'original_dice': original_dice}
+                   | {k: LOSSES[k] for k in ('dice', 'bce', 'bce_with_logits')})
 
 @dataclass(frozen=True)
 class OriginalRecipe(Settings):
-    "The original's choices, each of which can be mended. Raises `ValueError` for one that makes no sense."
-    weights:str|None=None                                       # The encoder's start: none, 'imagenet' or a file
-    freeze_encoder:bool=False                                   # No gradients for the encoder (its first version)
-    decoder:str=one_of('original', ('original', 'unet'))        # 'unet' takes any size
-    masks:str=one_of('data', ('data', 'report'))                # 'report': train on those from `pack_original`
-    loss:str=one_of('original_dice', ORIGINAL_LOSSES)           # The author tried all but `dice`
-    sigmoid:bool=False                                          # End in a sigmoid (commented out in the original)
-    colors:str=one_of('bgr', ('bgr', 'rgb'))                    # What the first channel is
-    batch_size:int=number(1, lower=1)                           # Photos per step
-    shuffle:bool=False                                          # A new order each epoch
-    schedule:str=one_of('original', ('original', 'constant'))   # The learning rate over a run
-    precision:str=one_of('fp32', ('fp32', 'bf16'))              # Of the training; scores are always computed in fp32
-    epochs:int=number(25, lower=1)                              # Times that every training photo is seen
-    seed:int=number(0, lower=0)                                 # Of the first weights and the order
+    """The original's choices, each of which can be mended.
+    Raises `ValueError` for one that makes no sense."""
+    weights:str|None=None # The encoder's start: none, 'imagenet' or a file
+    freeze_encoder:bool=False # No gradients for the encoder (its first version)
+    decoder:str=one_of('original', ('original', 'unet')) # 'unet' takes any size
+    masks:str=one_of('data', ('data', 'report')) # 'report': train on those from `pack_original`
+    loss:str=one_of('original_dice', ORIGINAL_LOSSES) # The author tried all but `dice`
+    sigmoid:bool=False # End in a sigmoid (commented out in the original)
+    colors:str=one_of('bgr', ('bgr', 'rgb')) # What the first channel is
+    batch_size:int=number(1, lower=1) # Photos per step
+    shuffle:bool=False # A new order each epoch
+    schedule:str=one_of('original', ('original', 'constant')) # The learning rate over a run
+    precision:str=one_of('fp32', ('fp32', 'bf16')) # Of the training; scores are always computed in fp32
+    epochs:int=number(25, lower=1) # Times that every training photo is seen
+    seed:int=number(0, lower=0) # Of the first weights and the order
 
     def __post_init__(self):
         super().__post_init__()
         if self.sigmoid and self.loss != 'original_dice':
-            self.refuse('sigmoid', f'False: loss {self.loss!r} has a sigmoid of its own')
+            self.refuse('sigmoid',
+                        f'False: loss {self.loss!r} has a sigmoid of its own')
 
     @property
     def threshold(self)->float:
-        "Outputs above it are foreground. This course's choice: half-way between 0 and 1, which for logits is 0."
+        """Outputs above it are foreground.
+        This course's choice: half-way between 0 and 1, which for logits is 0."""
         return .5 if self.loss == 'original_dice' else 0.
 
-ORIGINAL = OriginalRecipe() # As it was, but for the encoder's start, which takes a download
+# As it was, but for the encoder's start, which takes a download
+ORIGINAL = OriginalRecipe()
 
 # %% ../nbs/40_original.ipynb #3984ef93
 def make_original(
     recipe:OriginalRecipe,
     device:torch.device|str='cpu',
     start:bool=True, # Whether to fetch the recipe's first weights; not needed when a checkpoint follows
-)->nn.Module:        # Gives (N,1,H,W)
-    "The recipe's network, its random weights drawn from the recipe's seed; the global generator is left alone."
+)->nn.Module: # Gives (N,1,H,W)
+    """The recipe's network, its random weights drawn from the recipe's seed;
+    the global generator is left alone."""
     weights = recipe.weights if start else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        net = OriginalUNet(weights) if recipe.decoder == 'original' else ResNet34UNet(1, weights)
+        net = (OriginalUNet(weights) if recipe.decoder == 'original'
+               else ResNet34UNet(1, weights))
     net.encoder.requires_grad_(not recipe.freeze_encoder)
     if recipe.sigmoid: net = nn.Sequential(net, nn.Sigmoid())
     return net.to(device, memory_format=torch.channels_last) # type: ignore
 
 def original_optimizer(model:nn.Module)->torch.optim.SGD:
     "SGD as in the report: 3e-3, Nesterov momentum 0.8, weight decay 3e-4."
-    return torch.optim.SGD(model.parameters(), lr=LR, momentum=.8, nesterov=True, weight_decay=3e-4,
-                           fused=can_fuse(model))
+    return torch.optim.SGD(model.parameters(), lr=LR, momentum=.8, nesterov=True,
+                           weight_decay=3e-4, fused=can_fuse(model))
 
 # %% ../nbs/40_original.ipynb #26572d3e
 @torch.no_grad()
 def outputs_of(
-    model:nn.Module,           # Gives outputs (N,1,H,W); moved to `device`, left in eval mode
-    data:Iterable,             # Batches of uint8 photos and masks
+    model:nn.Module, # Gives outputs (N,1,H,W); moved to `device`, left in eval mode
+    data:Iterable, # Batches of uint8 photos and masks
     *,
-    stats:Stats,               # What to normalise with; `RAW` for none
+    stats:Stats, # What to normalise with; `RAW` for none
     device:torch.device|str='cpu',
-    progress:bool=True,        # Show a progress bar
+    progress:bool=True, # Show a progress bar
 )->list[tuple[torch.Tensor, torch.Tensor]]: # For each batch the outputs (N,1,H,W) and the masks (N,H,W), on the CPU
-    "Send photos through a network once, to ask more than one thing. Raises `ValueError` for no photos."
+    """Send photos through a network once, to ask more than one thing.
+    Raises `ValueError` for no photos."""
     model.to(device, memory_format=torch.channels_last).eval() # type: ignore
     see = lambda photos: forward(model, photos, stats=stats, device=device).cpu()
-    seen = [(see(photos), masks.cpu()) for photos, masks in show_progress(data, 'evaluate', progress)]
+    seen = [(see(photos), masks.cpu())
+            for photos, masks in show_progress(data, 'evaluate', progress)]
     if not seen: raise ValueError('there are no photos to evaluate')
     return seen
 
 def score_outputs(
     seen:list[tuple[torch.Tensor, torch.Tensor]], # Outputs (N,1,H,W) and masks (N,H,W), from `outputs_of`
-    threshold:float=.5,        # Outputs above it are foreground
-)->dict:                       # `metrics.report`, 'original_score', 'marked' (share of pixels), 'by_photo'
+    threshold:float=.5, # Outputs above it are foreground
+)->dict: # `metrics.report`, 'original_score', 'marked' (share of pixels), 'by_photo'
     "The true metrics of a network and the original's score of the very same outputs."
     cm, ious, columns, counts = ConfusionMatrix(2), [], [], []
     for out, masks in seen:
@@ -322,7 +363,8 @@ def score_outputs(
         counts.append(by_photo(marked, masks > 0, 2))
     pixels = cm.matrix.sum(0)
     return report(cm, FOREGROUND, torch.cat(ious)) | {
-        'original_score': torch.cat(columns).double().mean().item(), 'marked': (pixels[1] / pixels.sum()).item(),
+        'original_score': torch.cat(columns).double().mean().item(),
+        'marked': (pixels[1] / pixels.sum()).item(),
         'by_photo': photo_record(ious, counts)}
 
 # %% ../nbs/40_original.ipynb #4e4d667b
@@ -332,8 +374,10 @@ def best_threshold(
 )->float:
     "The threshold with the highest mean `metrics.foreground_iou`."
     out, truth = (torch.cat(tensors) for tensors in zip(*seen))
-    tried = np.quantile(out.numpy(), np.linspace(.5, .999, 300)).tolist() if candidates is None else candidates
-    return max(tried, key=lambda threshold: foreground_iou(out[:, 0] > threshold, truth).mean().item())
+    tried = (np.quantile(out.numpy(), np.linspace(.5, .999, 300)).tolist()
+             if candidates is None else candidates)
+    return max(tried, key=lambda threshold: foreground_iou(out[:, 0] > threshold,
+                                                           truth).mean().item())
 
 # %% ../nbs/40_original.ipynb #dde478b2
 def original_splits(
@@ -343,26 +387,31 @@ def original_splits(
 )->dict[str, OriginalDataset]:     # 'train' and 'test'
     "Photos and masks as the recipe wants them; the test masks are always `packed`'s."
     train, test = (ids.tolist() for ids in original_split(len(packed)).values())
-    return {'train': OriginalDataset(packed, train, recipe.colors, recipe.seed, report_masks),
+    return {'train': OriginalDataset(packed, train, recipe.colors, recipe.seed,
+                                     report_masks),
             'test': OriginalDataset(packed, test, recipe.colors)}
 
 def _batches(run):
     "The training batches; the original counts its epochs from 1."
-    return batches(run.splits['train'], run.recipe.batch_size, shuffle=run.recipe.shuffle, epoch=run.epoch + 1,
+    return batches(run.splits['train'], run.recipe.batch_size,
+                   shuffle=run.recipe.shuffle, epoch=run.epoch + 1,
                    device=run.device, first=run.step)
 
 def _factor(run, steps):
     "The factor on the learning rate, the same for a whole epoch."
-    lr = original_lr(run.epoch + 1, run.recipe.epochs) if run.recipe.schedule == 'original' else LR
+    lr = (original_lr(run.epoch + 1, run.recipe.epochs)
+          if run.recipe.schedule == 'original' else LR)
     return lambda step: lr / LR
 
 # %% ../nbs/40_original.ipynb #39187963
 def _see(run, photos, stats=None):
     "`outputs_of` the network as it is now, normalised as in training or with `stats`."
     data = batches(photos, 1, device=run.device)
-    return outputs_of(run.model, data, stats=stats or run.stats, device=run.device, progress=run.progress)
+    return outputs_of(run.model, data, stats=stats or run.stats, device=run.device,
+                      progress=run.progress)
 
-TOLD = 'original_score', 'foreground_iou', 'miou', 'marked' # Of each epoch; the report's number is the first
+# Of each epoch; the report's number is the first
+TOLD = 'original_score', 'foreground_iou', 'miou', 'marked'
 
 def _score_epoch(run):
     "A look at the test photos, as there are no others."
@@ -373,49 +422,59 @@ def _describe(run):
     "One line for a person about the last epoch."
     row = run.history[-1]
     return (f"epoch {row['epoch']}/{run.recipe.epochs}  loss {row['train_loss']:.4f}  "
-            f"original score {row['original_score']:.4f}  foreground IoU {row['foreground_iou']:.4f}  "
+            f"original score {row['original_score']:.4f}  foreground IoU "
+            f"{row['foreground_iou']:.4f}  "
             f"marked {row['marked']:.1%}")
 
 # %% ../nbs/40_original.ipynb #d704cd13
 def _threshold(run):
     "The best threshold for the first 100 training photos and their true masks."
-    first = OriginalDataset(run.packed, run.splits['train'].indices[:100].tolist(), run.recipe.colors)
+    first = OriginalDataset(run.packed, run.splits['train'].indices[:100].tolist(),
+                            run.recipe.colors)
     return best_threshold(_see(run, first))
 
 def _finish(run):
-    "Keep the last weights, which are what the original reports on, and score them in three ways."
+    """Keep the last weights, which are what the original reports on,
+    and score them in three ways."""
     save_model(run.path/'last.safetensors', run.model, run.meta)
     seen, threshold = _see(run, run.splits['test']), _threshold(run)
-    test, best = score_outputs(seen, run.recipe.threshold), score_outputs(seen, threshold)
+    test, best = (score_outputs(seen, run.recipe.threshold),
+                  score_outputs(seen, threshold))
     bare = score_outputs(_see(run, run.splits['test'], RAW), run.recipe.threshold)
     return {'test': test, 'not_normalised': {k: bare[k] for k in TOLD},
             'best_threshold': {'threshold': threshold} | {k: best[k] for k in ('foreground_iou', 'marked', 'by_photo')},
-            **{k: test[k] for k in ('miou', 'iou', 'f1', 'foreground_iou', 'n', 'original_score', 'marked')}}
+            **{k: test[k] for k in ('miou', 'iou', 'f1', 'foreground_iou', 'n',
+                                    'original_score', 'marked')}}
 
 # %% ../nbs/40_original.ipynb #413f97c8
-ORIGINAL_TASK = Task(original_splits, lambda recipe, packed: original_stats(packed), make_original,
-                     lambda recipe, model: original_optimizer(model), lambda recipe: ORIGINAL_LOSSES[recipe.loss],
+ORIGINAL_TASK = Task(original_splits, lambda recipe, packed: original_stats(packed),
+                     make_original,
+                     lambda recipe, model: original_optimizer(model),
+                     lambda recipe: ORIGINAL_LOSSES[recipe.loss],
                      _batches, _factor, _score_epoch, _describe, _finish)
 
 # %% ../nbs/40_original.ipynb #56aba1e2
 def train_original(
-    recipe:OriginalRecipe,           # `ORIGINAL`, or with something mended
-    data:str|Path,                   # A packed folder, of 256 px for the original's decoder
-    run_dir:str|Path,                # A new folder, or one with a run of the same recipe, to be continued or read
-    device:torch.device|str='auto',  # Where to compute
-    progress:bool=True,              # Progress bars, and a line per epoch
+    recipe:OriginalRecipe, # `ORIGINAL`, or with something mended
+    data:str|Path, # A packed folder, of 256 px for the original's decoder
+    run_dir:str|Path, # A new folder, or one with a run of the same recipe, to be continued or read
+    device:torch.device|str='auto', # Where to compute
+    progress:bool=True, # Progress bars, and a line per epoch
     report_masks:str|Path|None=None, # For a recipe with masks='report': the same faces as `pack_original` packs them
-)->dict:                             # The result, also in run_dir/result.json
-    "Run the original. Raises `ValueError` for data that do not fit the recipe, and whatever `train.fit` raises."
+)->dict: # The result, also in run_dir/result.json
+    """Run the original. Raises `ValueError` for data that do not fit the recipe,
+    and whatever `train.fit` raises."""
     _check_data(recipe, Packed(data), report_masks)
     masks = Packed(report_masks) if report_masks else None
     task = ORIGINAL_TASK._replace(splits=partial(original_splits, report_masks=masks))
     return train_task(task, recipe, data, run_dir, device, progress=progress)
 
 def _check_data(recipe, packed, report_masks):
-    "Raises `ValueError` for photos of a size that the decoder cannot take, and for masks that are missing or too many."
+    """Raises `ValueError` for photos of a size that the decoder cannot take,
+    and for masks that are missing or too many."""
     if recipe.decoder == 'original' and packed.size not in (255, 256): raise ValueError(
-        f"{packed.path}: is packed at {packed.size} px, the original's decoder takes 256; "
+        f"{packed.path}: is packed at {packed.size} px, the original's decoder takes "
+        "256; "
         "pack again, or mend it with decoder='unet'")
     if (recipe.masks == 'report') != (report_masks is not None): raise ValueError(
         f'recipe: masks is {recipe.masks!r}, and report_masks is {report_masks}; '
@@ -426,12 +485,15 @@ def load_original(
     run_or_weights:str|Path,       # A run folder of `train_original`, or its last.safetensors
     device:torch.device|str='cpu', # Where the model goes
 )->tuple[nn.Module, Meta]:         # In eval mode, and what it was trained with
-    "Load what `train_original` trained. Raises `FileNotFoundError`, and `ValueError` for weights of anything else."
+    """Load what `train_original` trained.
+    Raises `FileNotFoundError`, and `ValueError` for weights of anything else."""
     path = Path(run_or_weights)
     path = path/'last.safetensors' if path.is_dir() else path
     meta = read_meta(path)
     try: recipe = OriginalRecipe(**meta.recipe)
-    except (TypeError, ValueError): raise ValueError(f'{path}: not trained by train_original; use load_model') from None
+    except (TypeError, ValueError):
+        raise ValueError(f'{path}: not trained by train_original; '
+                         'use load_model') from None
     model = make_original(recipe, device, start=False)
     tensors = read_tensors(path)
     check_fit(path, tensors, model.state_dict())
@@ -446,8 +508,11 @@ def original_predict(
     size:int=256,                 # Side
     stats:Stats=RAW,              # The original's inference normalised with nothing
 )->np.ndarray:                    # (size, size) float32, raw outputs
-    "What the original's inference shows: the outputs for a photo that is not normalised, blue first."
-    image = photo.convert('RGB') if isinstance(photo, Image.Image) else read_photo(photo)
-    x = torch.from_numpy(bilinear(np.asarray(image), size)).permute(2, 0, 1).flip(0)[None]
+    """What the original's inference shows:
+    the outputs for a photo that is not normalised, blue first."""
+    image = (photo.convert('RGB') if isinstance(photo, Image.Image)
+             else read_photo(photo))
+    x = torch.from_numpy(bilinear(np.asarray(image), size)).permute(2, 0,
+                                                                    1).flip(0)[None]
     device = next(model.parameters()).device
     return forward(model.eval(), x, stats=stats, device=device)[0, 0].float().cpu().numpy()
