@@ -818,6 +818,11 @@ def _smallest(lines):
     ends = ' to '.join(dict.fromkeys((halves[0], halves[-1])))
     return f'\n\nThe smallest difference that could have been found: {ends}.'
 
+def _unequal(lines):
+    "Why a mean and a difference may seem to disagree, as a sentence."
+    if len({line['seeds'] for line in lines}) < 2: return ''
+    return '\n\nA mean is of all seeds of a recipe; a difference is of those that it shares with the reference.'
+
 def table(
     experiment:Experiment,
     runs:list[dict],             # From `read_runs`
@@ -834,9 +839,9 @@ def table(
     if blind:
         miou = _number(blind['miou'] if experiment.metric == 'miou' else None)
         iou = _number(blind['foreground_iou'])
-        rows.append(
-            ('*blind*', '-', miou, '-', iou, 'one mask for all photos', '*control*'))
-    return f'{heading(experiment, runs, protocol)}\n\n{markdown_table(head, rows)}{_smallest(lines)}'
+        rows.append(('*blind*', '-', miou, '-', iou, 'one mask for all photos', '*control*'))
+    notes = _smallest(lines) + _unequal(lines)
+    return f'{heading(experiment, runs, protocol)}\n\n{markdown_table(head, rows)}{notes}'
 
 def told(experiment:Experiment, runs:list[dict])->list[Protocol]:
     """The `protocols` under which there is something to compare;
