@@ -821,7 +821,8 @@ def _smallest(lines):
 def _unequal(lines):
     "Why a mean and a difference may seem to disagree, as a sentence."
     if len({line['seeds'] for line in lines}) < 2: return ''
-    return '\n\nA mean is of all seeds of a recipe; a difference is of those that it shares with the reference.'
+    return ('\n\nA mean is of all seeds of a recipe; '
+            'a difference is of those that it shares with the reference.')
 
 def table(
     experiment:Experiment,
@@ -839,7 +840,8 @@ def table(
     if blind:
         miou = _number(blind['miou'] if experiment.metric == 'miou' else None)
         iou = _number(blind['foreground_iou'])
-        rows.append(('*blind*', '-', miou, '-', iou, 'one mask for all photos', '*control*'))
+        rows.append(
+            ('*blind*', '-', miou, '-', iou, 'one mask for all photos', '*control*'))
     notes = _smallest(lines) + _unequal(lines)
     return f'{heading(experiment, runs, protocol)}\n\n{markdown_table(head, rows)}{notes}'
 
