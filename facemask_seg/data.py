@@ -19,7 +19,7 @@ from PIL import Image
 from torch.nn.functional import grid_sample
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from .files import cores
+from .files import cores, undisturbed
 from .images import PAD, Stats, fit_square, mean_std
 from .labels import Scheme
 from .packed import Packed
@@ -239,8 +239,19 @@ class Loader(DataLoader):
         super().__init__(dataset, *args, **options)
 
     def __iter__(self):
-        loaded, later = super().__iter__(), self.dataset.later # type: ignore
-        return map(self.finished, loaded) if later else loaded
+        loaded = self._from_processes() if self.num_workers else super().__iter__()
+        return map(self.finished, loaded) if self.dataset.later else loaded # type: ignore
+
+    def _from_processes(self):
+        "Batches; processes begin, hand over and end without being cut short by Ctrl-C."
+        with undisturbed(): loaded = super().__iter__()
+        try:
+            while True:
+                with undisturbed(): batch = next(loaded, None)
+                if batch is None: return
+                yield batch
+        finally:
+            with undisturbed(): del loaded
 
     def finished(self, batch):
         "A batch on the device, with its changes made."

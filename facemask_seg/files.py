@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['CANNOT', 'FULL', 'TEMPORARY', 'LOCK', 'atomic', 'FolderBusy', 'lock', 'sweep', 'write_json', 'read_json',
-           'show_progress', 'cores', 'in_order']
+           'show_progress', 'cores', 'in_order', 'undisturbed']
 
 # %% ../nbs/13_files.ipynb #ba113a38
-import errno, json, os, re, secrets, shutil, stat, sys, time
+import errno, json, os, re, secrets, shutil, signal, stat, sys, threading, time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -233,3 +233,23 @@ def _threaded(f, items, workers):
                 yield ahead.popleft().result()
         finally:
             for waiting in ahead: waiting.cancel()
+
+# %% ../nbs/13_files.ipynb #calm-05
+@contextmanager
+def undisturbed()->Iterator[None]:
+    "Ctrl-C and SIGTERM wait until the block is done; a second one does not."
+    if threading.current_thread() is not threading.main_thread(): return (yield)
+    heard = []
+    def hear(number, frame):
+        heard.append(number)
+        if len(heard) > 1: answer()
+    def answer():
+        for number, handler in usual.items(): signal.signal(number, handler)
+        if heard:
+            number = heard[0]
+            heard.clear()
+            signal.raise_signal(number)
+    both = signal.SIGINT, signal.SIGTERM
+    usual = {s: signal.signal(s, hear) for s in both if signal.getsignal(s) is not None}
+    try: yield
+    finally: answer()
