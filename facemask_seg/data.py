@@ -9,7 +9,7 @@ __all__ = ['AUGMENTATIONS', 'split', 'channel_stats', 'flip', 'came_from', 'move
 # %% ../nbs/16_data.ipynb #1bad2c1d
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -255,7 +255,7 @@ class Loader(DataLoader):
 
     def finished(self, batch):
         "A batch on the device, with its changes made."
-        send = lambda t: t if t is None else t.to(self.device, non_blocking=True)
+        send:Callable = lambda t: t if t is None else t.to(self.device, non_blocking=True)
         photos, masks, *changes = batch
         if not changes: return photos, masks
         return apply_changes(send(photos), send(masks), Changes(*map(send, changes[0])),
