@@ -665,7 +665,7 @@ def _ended_politely():
         if before is not None: signal.signal(signal.SIGTERM, before)
 
 def main(
-    argv:list[str]|None=None, # The words after the command's name; None: those it was started with
+    argv:list[str]|None=None, # The words after the command's name; None: its own
 )->int: # Exit code: 0 done, 2 user's mistake, 130 Ctrl-C or SIGTERM
     "The `facemask-seg` command."
     with _ended_politely():

@@ -162,11 +162,11 @@ def _region(square, width, height):
     return inside(square.x, width), inside(square.y, height)
 
 def face_probabilities(
-    maps:torch.Tensor, # Probabilities (C, S, S) float32 on the square; they sum to 1 over classes
+    maps:torch.Tensor, # Probabilities (C, S, S) float32 on the square
     square:Square,
     width:int, # Of the photo
     height:int,
-)->tuple[np.ndarray, tuple[int, int]]: # (C, h, w) of the region around the square; its left top corner
+)->tuple[np.ndarray, tuple[int, int]]: # (C, h, w) around the square; left top corner
     "What the network says of a face, at the photo's own resolution."
     xs, ys = _region(square, width, height)
     if not (xs and ys):
@@ -176,12 +176,12 @@ def face_probabilities(
 
 # %% ../nbs/34_detect.ipynb #back-01
 def face_mask(
-    maps:torch.Tensor, # Probabilities (C, S, S) float32 on the square; they sum to 1 over classes
+    maps:torch.Tensor, # Probabilities (C, S, S) float32 on the square
     square:Square,
     width:int, # Of the photo
     height:int,
     band:int=256, # Rows that are worked out at a time
-)->tuple[np.ndarray, tuple[int, int]]: # Class ids (h, w) uint8 of the region around the square; its left top corner
+)->tuple[np.ndarray, tuple[int, int]]: # Ids (h, w) uint8 around the square; left top corner
     """The mask of a face at the photo's own resolution.
     An empty region when the square lies outside of the photo."""
     xs, ys = _region(square, width, height)
@@ -211,7 +211,7 @@ def face_owners(
 
 # %% ../nbs/34_detect.ipynb #merge-00
 def merge_faces(
-    parts:list[tuple[np.ndarray, tuple[int, int]]], # Of each face, from `face_mask` or `face_probabilities`
+    parts:list[tuple[np.ndarray, tuple[int, int]]], # From `face_mask` or `face_probabilities`
     owner:np.ndarray, # (H, W), from `face_owners`
     nobody:np.ndarray, # What is outside of all faces, (H, W) or (C, H, W); changed
 )->np.ndarray: # `nobody`, with the faces in it

@@ -744,7 +744,8 @@ def in_words(
     if 'verdict' not in line: return 'nothing to compare yet'
     seeds = f"{line['seeds']} seed" + 's' * (line['seeds'] > 1)
     word = 'one run, to the last bit' if line['same'] else line['verdict']
-    return f"**{word}**: {signed(line['difference'])} ({signed(line['low'])} to {signed(line['high'])}; {seeds})"
+    return (f"**{word}**: {signed(line['difference'])} ({signed(line['low'])} to "
+            f"{signed(line['high'])}; {seeds})")
 
 def answers(
     experiment:Experiment,
@@ -805,7 +806,8 @@ def _table_cells(experiment, line):
     against, word = '-', ''
     if line['run'] == experiment.reference: against = 'reference'
     if 'verdict' in line:
-        against = f"{signed(line['difference'])} ({signed(line['low'])} to {signed(line['high'])})"
+        against = (f"{signed(line['difference'])} ({signed(line['low'])} to "
+                   f"{signed(line['high'])})")
         word = f"{line['verdict']}, one run" if line['same'] else line['verdict']
     return line['run'], line['seeds'], *(_number(line[k]) for k in ('miou', 'foreground_iou', 'best')), against, word
 

@@ -213,7 +213,7 @@ def cores()->int:
 def in_order(
     f:Callable, # What to do with each item
     items:Iterable,
-    workers:int|None=None, # Threads beside this one; 0: none, this one does it; None: one per core
+    workers:int|None=None, # Threads beside this one; 0: none; None: one per core
 )->Generator:
     """`f` of each item, in order, worked out by threads
     that run at most a few items ahead."""

@@ -152,7 +152,8 @@ def _name(file):
     "What to call `file` in a message: its path, or the name of an open file."
     return getattr(file, 'name', 'the image') if hasattr(file, 'read') else Path(file)
 
-HEIC = frozenset(('.heic', '.heif')) # What photos of an iPhone may be called; Pillow does not read them
+# What photos of an iPhone may be called; Pillow does not read them
+HEIC = frozenset(('.heic', '.heif'))
 
 def _way_out(name):
     "What to do about a photo of a kind that is known and not read."
@@ -183,7 +184,8 @@ def open_image(
             if not problem: return ImageOps.exif_transpose(image)
     except MemoryError: raise
     except Image.DecompressionBombError:
-        problem = f'has far more than {MAX_PIXELS//10**6} million pixels; make it smaller'
+        problem = (f'has far more than {MAX_PIXELS//10**6} million pixels; '
+                   'make it smaller')
     except Exception as e: problem = f'cannot be read as an image ({e}){_way_out(name)}'
     raise ValueError(f'{name}: {problem}')
 
@@ -388,7 +390,8 @@ def _is_lossy_webp(file):
 def _loss(image, file):
     "In words, that the format of `image` changes pixel values; None when it does not."
     if image.format is None:
-        return 'has floating-point pixels, and a mask has whole ids; save it with 8 bits'
+        return ('has floating-point pixels, and a mask has whole ids; '
+                'save it with 8 bits')
     packing = image.info.get('compression') if image.format == 'TIFF' else None
     lossy = (image.format in ('JPEG', 'MPO', 'AVIF')
              or packing in ('jpeg', 'tiff_jpeg', 'webp'))

@@ -286,7 +286,7 @@ class PackWriter:
         self.entries.append(entry)
 
     def finish(self,
-        check:Callable|None=None, # Gets the manifest, and may raise `ValueError` to refuse the folder
+        check:Callable|None=None, # Gets the manifest; a `ValueError` refuses the folder
     )->dict: # The manifest
         """Finish the folder.
         Raises `ValueError`, and leaves nothing, when no face can be used."""

@@ -34,8 +34,8 @@ class Meta:
     stats:Stats # What photos were normalised with
     size:int # Side of the square photos it was trained on, pixels
     recipe:dict # How it was made, as JSON keeps it
-    data:dict=field(default_factory=dict) # What it was trained on: 'fingerprint', and 'names' of the photos by split
-    card:dict=field(default_factory=dict) # Of a model that is given away: 'licence', 'metrics', what its maker says
+    data:dict=field(default_factory=dict) # Of its photos: 'fingerprint', and 'names' by split
+    card:dict=field(default_factory=dict) # Of a model given away: 'licence', 'metrics' and more
 
     def to_json(self)->str:
         "One line of JSON."
@@ -98,7 +98,7 @@ def save_model(
 # %% ../nbs/32_weights.ipynb #eight-03
 def to_8_bits(
     tensors:Mapping[str, torch.Tensor], # A network's numbers
-)->dict[str, torch.Tensor]: # Weights as int8, each beside NAME.scale, a number per output channel
+)->dict[str, torch.Tensor]: # Weights as int8, each beside NAME.scale, one per output channel
     """Weights as multiples of a scale, max|w|/127 of their output channel.
     What has one dimension stays as it is."""
     small = {}
@@ -155,7 +155,7 @@ def shipped_weights()->Path: # A .safetensors file
 PICKLES = '.pt', '.pth', '.pkl', '.pickle', '.bin' # What their names end in
 
 def weights_path(
-    run_or_weights:str|Path|None, # A run folder, or a .safetensors file; None: the model that comes with the package
+    run_or_weights:str|Path|None, # A run or a .safetensors file; None: the package's model
 )->Path: # An existing file that begins like safetensors; of a run folder, its best.safetensors
     """Find a weights file. Raises `FileNotFoundError`,
     and `ValueError` for a pickle or any other kind of file."""
@@ -211,7 +211,7 @@ def read_text(
     return text
 
 def read_meta(
-    run_or_weights:str|Path|None, # A run folder, or a .safetensors file; None: the model that comes with the package
+    run_or_weights:str|Path|None, # A run or a .safetensors file; None: the package's model
 )->Meta:
     """What a weights file says about itself; its numbers are not read.
     Raises `ValueError` for a file that says nothing."""
@@ -270,7 +270,7 @@ def _check_finite(path, tensors):
             'or train it again')
 
 def load_model(
-    run_or_weights:str|Path|None, # A run folder or a .safetensors file; None: the model that comes with the package
+    run_or_weights:str|Path|None, # A run or a .safetensors file; None: the package's model
     scheme:Scheme|None=None, # The scheme that you expect; None takes any
     device:torch.device|str='cpu', # Where the model goes
 )->tuple[nn.Module, Meta]: # In eval mode, and what its outputs mean
@@ -298,7 +298,7 @@ LICENCE = ('These weights are for non-commercial research and education only: '
 def ship(
     run:str|Path, # A finished run
     dest:str|Path, # The file, .safetensors; replaces what is there
-    card:dict, # What else to say: 'data', and 'cut': 'face_square' if `detect.face_square` cuts such photos
+    card:dict, # More: 'data', and 'cut': 'face_square' where that cuts the photos
 )->None:
     """Write a run's weights as a package brings them along:
     8 bits each, with scores on its test split and a licence."""

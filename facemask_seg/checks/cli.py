@@ -71,9 +71,11 @@ def _goes_on(attempt):
         return f'when all went well the exit code is 0, yours is {code!r}.{forgot}'
     code, tried, out, err, raised = _try(attempt, 'a', 'missing', 'broken', 'b')
     if isinstance(raised, OSError):
-        return 'it stops at the first missing file. Put the try around one call, not around the loop.'
+        return ('it stops at the first missing file. Put the try around one call, '
+                'not around the loop.')
     if raised:
-        return f'a broken photo raises ValueError, which you let through: {raised!r}. Catch it too.'
+        return (f'a broken photo raises ValueError, which you let through: {raised!r}. '
+                'Catch it too.')
     if tried[-1:] != ['b']:
         return f'it should go on after a bad file, but the calls were for {tried}.'
 
@@ -81,9 +83,11 @@ def _says(attempt):
     "What is wrong with what `attempt` says about two bad files, or None."
     code, tried, out, err, raised = _try(attempt, 'a', 'missing', 'broken', 'b')
     if out:
-        return f'standard output is for results, but has {out.strip()!r}. Use print(..., file=sys.stderr).'
+        return (f'standard output is for results, but has {out.strip()!r}. '
+                'Use print(..., file=sys.stderr).')
     if len(err) != 2:
-        return f'two files failed, so two lines belong on standard error; there are {len(err)}.'
+        return ('two files failed, so two lines belong on standard error; '
+                f'there are {len(err)}.')
     if not ('missing' in err[0] and 'not a photo' in err[1]):
         return f'each line should name the file and the reason; yours are {err}.'
     if code != 2:
@@ -114,14 +118,16 @@ def _spread_complaint(f):
                                            encoding='utf-8')
         got = f([str(run) for run in runs])
     if got is None:
-        return 'your function returns nothing. Start by reading result.json of each run with json.loads.'
+        return ('your function returns nothing. Start by reading result.json of each '
+                'run with json.loads.')
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         return f'give back two numbers, the mean and the distance, not {got!r}.'
     mean, distance = map(float, got)
     if abs(mean - .5) > 1e-9:
         return f'the mean of 0.5, 0.25 and 0.75 is 0.5, yours is {mean}.'
     if abs(distance - .25) < 1e-9:
-        return 'that is the distance from first to last; the order of runs says nothing.'
+        return ('that is the distance from first to last; '
+                'the order of runs says nothing.')
     if abs(distance - .5) > 1e-9:
         return f'from 0.25 to 0.75 the distance is 0.5, yours is {distance}.'
 

@@ -29,8 +29,10 @@ def _paint_hint(got, right, order):
     if got.max() <= 1:
         return "every part has the same number; use `CELEBAMASK[part]`, the part's id."
     if (got > 13).any():
-        return f'the result has {got.max()}, which no part has: do not add ids, let one win.'
-    return f'parts in the order {order}: expected {right.tolist()}, got {got.tolist()}. The later id wins.'
+        return (f'the result has {got.max()}, which no part has: do not add ids, '
+                'let one win.')
+    return (f'parts in the order {order}: expected {right.tolist()}, '
+            f'got {got.tolist()}. The later id wins.')
 
 def check_paint(
     f:Callable, # Takes a dict of part name: (H, W) bool; returns (H, W) source labels
@@ -62,7 +64,8 @@ def check_pairs(
             if found is None:
                 hint = f'expected two lists, pairs and the rest, got {got!r}.'
             elif found != (pairs, rest):
-                hint = f'{photos} and {masks} give {pairs} and the rest {rest}; yours gives {got}.'
+                hint = (f'{photos} and {masks} give {pairs} and the rest {rest}; '
+                        f'yours gives {got}.')
         if hint: return verdict(hint)
     return verdict(None)
 

@@ -32,26 +32,30 @@ def _photo_hint(photo, p):
         return ('the photo comes back as it went in. '
                 'Did you assign the mirrored picture to a name that nobody returns?')
     if not np.array_equal(p, photo[:, ::-1]):
-        return 'the photo is changed, but not mirrored left to right. The columns are the second axis.'
+        return ('the photo is changed, but not mirrored left to right. '
+                'The columns are the second axis.')
 
 def _mask_hint(mask, m):
     "What is wrong with the mirrored mask `m`, or None."
     if np.array_equal(m, mask): return 'the photo is mirrored, the mask is not.'
     if np.array_equal(m, mask[:, ::-1]):
-        return 'the mask is mirrored, but the left eye is now on the left side of the image. Swap ids 1 and 2.'
+        return ('the mask is mirrored, but the left eye is now on the left side of the '
+                'image. Swap ids 1 and 2.')
     for gone, kept in [(1, 2), (2, 1)]:
         if gone not in m and kept in m:
             return (f'no pixel with id {gone} is left: both eyes ended up as {kept}. '
                     'The second assignment overwrote what the first had just written.')
     if not np.array_equal(m, np.array([0, 2, 1, 3])[mask[:, ::-1]]):
-        return 'the mask is not the mirrored one with ids 1 and 2 swapped and 3 as it was.'
+        return ('the mask is not the mirrored one with ids 1 and 2 swapped and 3 as it '
+                'was.')
 
 def _hint(before, given, got):
     "What is wrong with the photo and mask in `got`, in words, or None."
     photo, mask = before
     p, m = map(np.asarray, got)
     if p.shape != photo.shape or m.shape != mask.shape:
-        return f'shapes {photo.shape} and {mask.shape} went in, {p.shape} and {m.shape} came out.'
+        return (f'shapes {photo.shape} and {mask.shape} went in, '
+                f'{p.shape} and {m.shape} came out.')
     kept = np.array_equal(given[1], mask)
     changed = (None if kept
                else 'the mask that was passed in has been changed; work on a copy.')
@@ -76,7 +80,8 @@ def _people_hint(got):
     """What is wrong with the two lists for the people d a c a d b,
     two of them in the test, or None."""
     if got is None:
-        return 'your function returns nothing. Return two lists of indices, train and test.'
+        return ('your function returns nothing. Return two lists of indices, '
+                'train and test.')
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         return 'return two lists of indices, train and test.'
     lists, problem = attempt(lambda: [[int(i) for i in ids] for ids in got])
@@ -90,8 +95,10 @@ def _people_hint(got):
     people = 'dacadb'
     twice = {people[i] for i in train} & {people[i] for i in test}
     if twice:
-        return f'{" and ".join(sorted(twice))} would be in both. Decide for people, not for photos.'
-    return f'for {" ".join(people)} the last two people to appear are c and b, photos 2 and 5; your test is {test}.'
+        return (f'{" and ".join(sorted(twice))} would be in both. Decide for people, '
+                'not for photos.')
+    return (f'for {" ".join(people)} the last two people to appear are c and b, '
+            f'photos 2 and 5; your test is {test}.')
 
 def check_split_people(
     f:Callable, # `f(people, n_test)`: indices for training and test, nobody in both
@@ -110,12 +117,14 @@ def _leaks_hint(leaked, conclusion):
     "What is wrong with the two counts or with what was concluded from them, or None."
     if (not isinstance(leaked, dict) or set(leaked) != {'in order', 'shuffled'}
         or None in leaked.values()):
-        return "fill in both counts: np.isin(people[splits['test']], people[splits['train']]).sum()."
+        return ("fill in both counts: np.isin(people[splits['test']], "
+                "people[splits['train']]).sum().")
     for name, seed in {'in order': None, 'shuffled': 0}.items():
         value, problem = attempt(int, leaked[name])
         if problem: return f'the count of {name!r} is no number.'
         if value != _leaked(seed):
-            return f"{value} is not the count of {name!r}. The test split has {len(split(400)['test'])} photos."
+            return (f"{value} is not the count of {name!r}. "
+                    f"The test split has {len(split(400)['test'])} photos.")
     if conclusion not in ('too high', 'too low'):
         return "is the score 'too high' or 'too low'?"
     if conclusion == 'too low':

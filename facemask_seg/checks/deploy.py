@@ -73,20 +73,24 @@ def _rounding_slip(f):
     weight = torch.tensor([[.5, -1., .26], [30., 10., -20.]]).view(2, 3, 1, 1)
     before, got = weight.clone(), f(weight, 3)  # whole numbers from -3 to 3
     if got is None:
-        return 'your function returns nothing. Start with the largest weight of each output channel.'
+        return ('your function returns nothing. Start with the largest weight of each '
+                'output channel.')
     if not torch.equal(weight, before):
         return 'it changes the weights that it was given; return new ones.'
     if got.shape != weight.shape:
-        return f'the shape must stay {tuple(weight.shape)}; yours is {tuple(got.shape)}.'
+        return (f'the shape must stay {tuple(weight.shape)}; '
+                f'yours is {tuple(got.shape)}.')
     one_scale = (weight / 10).round() * 10
     if torch.allclose(got, one_scale):
-        return 'one scale for all channels rounds the small channel away; take one for each.'
+        return ('one scale for all channels rounds the small channel away; '
+                'take one for each.')
     right = torch.tensor([[2 / 3, -1., 1 / 3], [30., 10., -20.]]).view(2, 3, 1, 1)
     whole = torch.tensor([[2., -3., 1.], [3., 1., -2.]]).view(2, 3, 1, 1)
     if torch.allclose(got, whole):
         return 'those are the whole numbers; multiply them by the scale again.'
     if not torch.allclose(got, right, atol=1e-5):
-        return f'[0.5, -1, 0.26] should become [2/3, -1, 1/3] with 3 bits; yours is {got[0].flatten().tolist()}.'
+        return ('[0.5, -1, 0.26] should become [2/3, -1, 1/3] with 3 bits; '
+                f'yours is {got[0].flatten().tolist()}.')
 
 def _learned(make):
     """A network that has learned drawn faces for a few seconds, its photos,

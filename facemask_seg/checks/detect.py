@@ -53,7 +53,8 @@ def _margin_hint(got, square, margin):
         return 'just the wrong way round: the side is DIVIDED by the margin.'
     if np.isclose(got.side, square.side / margin):
         return f'the side was already divided by {MARGIN}: undo that first.'
-    return f'a side of {square.side:g} becomes {right:.2f} with a margin of {margin:g}; yours is {got.side:.2f}.'
+    return (f'a side of {square.side:g} becomes {right:.2f} with a margin of '
+            f'{margin:g}; yours is {got.side:.2f}.')
 
 @gently
 def check_with_margin(
@@ -88,9 +89,11 @@ def _smallest_hint(f):
     if got is None:
         return 'there is a face in the first photo, and yours returns nothing.'
     if len(set(find.seen)) == 1:
-        return 'every photo has the same size. Is the smaller one the one that is searched next?'
+        return ('every photo has the same size. Is the smaller one the one that is '
+                'searched next?')
     if np.isclose(got, 100):
-        return '100 is the height in the photo as it was; the last one that is found is asked for.'
+        return ('100 is the height in the photo as it was; '
+                'the last one that is found is asked for.')
     if not 29.5 < got < 30/.9 + 1:
         return f'the last box that is found is 30 to 34 pixels high; yours is {got}.'
     got, problem = attempt(f, _Detector(1000), photo)

@@ -35,14 +35,16 @@ def _colors(photo):
     "What is wrong with the colours."
     red = photo[0, :, 0]
     if np.allclose(red, [1., .8, .6, .4, .2]):
-        return 'the colour is strongest where coverage is 0. You have swapped alpha and 1-alpha.'
+        return ('the colour is strongest where coverage is 0. '
+                'You have swapped alpha and 1-alpha.')
     if not np.allclose(red, [.2, .4, .6, .8, 1.]):
         return ('coverage 0, .25, .5, .75, 1 of red 1 on red .2 gives [.2, .4, .6, .8, '
                 '1]; '
                 f'yours gives {red.round(3).tolist()}. A pixel that is half covered is '
                 'half of each.')
     if not np.allclose(photo[0, 4], (1., .6, .2)):
-        return f'a pixel fully covered has the new colour (1, .6, .2); yours has {photo[0, 4].tolist()}.'
+        return ('a pixel fully covered has the new colour (1, .6, .2); '
+                f'yours has {photo[0, 4].tolist()}.')
 
 def _labels(row):
     "What is wrong with the labels."
@@ -52,7 +54,8 @@ def _labels(row):
                 'the threshold is .5.')
     if row == [7, 7, 7, 4, 4]: return 'exactly half must count. Use >= .5, not > .5.'
     if row != [7, 7, 4, 4, 4]:
-        return f'the labels should be [7, 7, 4, 4, 4]; yours are {row}. Where alpha is below .5 the old label stays.'
+        return (f'the labels should be [7, 7, 4, 4, 4]; yours are {row}. '
+                'Where alpha is below .5 the old label stays.')
 
 # %% ../../nbs/solutions/11_faces.ipynb #b248dfc7
 def _lips(look):
@@ -73,11 +76,13 @@ def check_hidden_share(
 def _share(got, seen, free):
     "What is wrong with the share of the half-hidden mouth."
     if got > 1:
-        return f'a share lies between 0 and 1, yours is {got:g}. Is it a count of pixels?'
+        return (f'a share lies between 0 and 1, yours is {got:g}. '
+                'Is it a count of pixels?')
     if np.isclose(got, seen/free):
         return 'that is the share which is still seen. Take it from 1.'
     if np.isclose(got, (free-seen)/128**2):
-        return 'you divide by all pixels of the picture. Divide by the lip pixels without the covering.'
+        return ('you divide by all pixels of the picture. '
+                'Divide by the lip pixels without the covering.')
     if not np.isclose(got, 1 - seen/free):
         return (f'for this scarf {free-seen} of {free} lip pixels are hidden, '
                 f'a share of {1-seen/free:.3f}; '
@@ -90,7 +95,8 @@ def _nothing_hidden(f, half):
     try: away = f(replace(half, y=-3.))
     except ZeroDivisionError: away = None
     if away != 0:
-        return 'a face without lips in the picture has nothing to hide: return 0. and do not divide by 0.'
+        return ('a face without lips in the picture has nothing to hide: return 0. '
+                'and do not divide by 0.')
 
 # %% ../../nbs/solutions/11_faces.ipynb #sf11-area-check
 _RATIOS = {(3, .5): 1.1, (3, .05): 1.41, (3, .95): .78, (40, .05): 1.02, (40, .95): .975} # (radius, threshold)
@@ -112,7 +118,8 @@ def _ratio_problem(got):
     if len(set(got.values())) == 1:
         return f'every radius and threshold gives {got[3, .5]:g}.'
     if got[3, .5] > 2:
-        return f'for radius 3 and threshold .5 you get {got[3, .5]:.3g}. Is it a count of pixels?'
+        return (f'for radius 3 and threshold .5 you get {got[3, .5]:.3g}. '
+                'Is it a count of pixels?')
     if got[3, .05] < got[3, .95]:
         return 'a higher threshold labels more pixels. Is it alpha >= threshold?'
     if np.isclose(got[3, .05], got[3, .95]):

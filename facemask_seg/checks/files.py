@@ -31,7 +31,8 @@ def _save_problem(f, folder):
     try: f(path, None)
     except Exception: pass
     else:
-        return 'a write that fails must raise; here the text was None and nothing happened.'
+        return ('a write that fails must raise; here the text was None and nothing '
+                'happened.')
     if path.read_text(encoding='utf-8') != 'new':
         return 'a write that failed has destroyed the old text.'
     if len(list(folder.iterdir())) > 1:

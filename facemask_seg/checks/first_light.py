@@ -17,18 +17,23 @@ from .core import answer, gently, verdict
 def _iou_hint(got):
     "What is wrong with the IoU of two masks of 4 and 3 pixels that share 2, or None."
     if np.ndim(got):
-        return f'one number is wanted, and yours has the shape {np.shape(got)}. Count with .sum().'
+        return (f'one number is wanted, and yours has the shape {np.shape(got)}. '
+                'Count with .sum().')
     if np.isclose(got, 2/5): return None
     if got == 2:
-        return '2 pixels are marked by both. Now divide by the number that at least one marks.'
+        return ('2 pixels are marked by both. Now divide by the number that at least '
+                'one marks.')
     if np.isclose(got, 5/2): return 'just the wrong way round: both divided by either.'
     if np.isclose(got, 2/7):
-        return 'the pixels that both mark were counted twice below: 4 + 3 has them twice.'
+        return ('the pixels that both mark were counted twice below: '
+                '4 + 3 has them twice.')
     if np.isclose(got, 2/4) or np.isclose(got, 2/3):
-        return 'you divide by the pixels of one mask; those that are in either of the two are asked for.'
+        return ('you divide by the pixels of one mask; those that are in either of the '
+                'two are asked for.')
     if np.isclose(got, 17/20):
         return 'that is the share of pixels on which they agree, background included.'
-    return f'4 and 3 pixels are marked, 2 of them by both: 2/5 is right, yours is {got}.'
+    return ('4 and 3 pixels are marked, 2 of them by both: 2/5 is right, '
+            f'yours is {got}.')
 
 @gently
 def check_iou(
@@ -46,14 +51,16 @@ def _eye_hint(got):
     """What is wrong with the eye pixels of a mask with 2 of the left eye,
     1 of the right and 3 of the lips, or None."""
     if np.ndim(got):
-        return f'one number is wanted, and yours has the shape {np.shape(got)}. Sum it up.'
+        return (f'one number is wanted, and yours has the shape {np.shape(got)}. '
+                'Sum it up.')
     if got in (1, 2):
         return f'{got} is one eye only. Class 1 is the left eye, class 2 the right.'
     if got == 4:
         return '4 is the sum of the class ids. Count pixels: (mask == 1).sum().'
     if got == 6: return '6 counts everything that is not background, lips too.'
     if got != 3:
-        return f'the test mask has 2 pixels of left eye and 1 of right eye; yours says {got}.'
+        return ('the test mask has 2 pixels of left eye and 1 of right eye; '
+                f'yours says {got}.')
 
 @gently
 def check_eye_pixels(
@@ -77,12 +84,14 @@ def _dark_hint(f, photos, truth):
     for light, right in (1., 3/4), (.6, 1/4), (.1, 0.):
         got, problem = answer(f, network, photos.copy(), truth.copy(), light)
         if got is None:
-            return f'{problem} Begin with (photo * light).astype(np.uint8) for each photo.'
+            return (f'{problem} Begin with (photo * light).astype(np.uint8) for each '
+                    'photo.')
         if np.ndim(got):
             return f'one number is wanted, and yours has the shape {np.shape(got)}.'
         if np.isclose(got, right): continue
         if light < 1 and np.isclose(got, 3/4):
-            return 'with less light nothing changes. Is the darker photo the one that is predicted?'
+            return ('with less light nothing changes. Is the darker photo the one that '
+                    'is predicted?')
         return (f'with a light of {light:g}, {right:.0%} of the true eye pixels are '
                 f'marked; yours says {got:.0%}. '
                 'Do lips count, or only eyes?')

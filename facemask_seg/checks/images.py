@@ -27,13 +27,15 @@ def _shares_hint(got, ids, k, n):
     "What is probably wrong with `got`, in words; None when it is right."
     right, got = _plain_shares(ids, k, n), np.asarray(got)
     if got.shape != right.shape:
-        return f'{ids.shape} with k={k} and n={n} should give {right.shape}, yours gives {got.shape}.'
+        return (f'{ids.shape} with k={k} and n={n} should give {right.shape}, '
+                f'yours gives {got.shape}.')
     if np.allclose(got, right): return None
     if np.allclose(got, right*k*k):
         return 'these are counts; a share is between 0 and 1.'
     if not np.allclose(got.sum(0), 1):
         return 'the shares of a block should sum to 1, yours do not.'
-    return 'the shares sum to 1 but belong to other blocks. Which axes of the reshaped array lie within a block?'
+    return ('the shares sum to 1 but belong to other blocks. '
+            'Which axes of the reshaped array lie within a block?')
 
 # %% ../../nbs/solutions/12_images.ipynb #4945a7c0
 def check_shares(
@@ -65,7 +67,8 @@ def _square_hint(got, want, case):
         return f'{where}: this squeezes the photo; it is padded.'
     if np.allclose(got, np.array(want)*side/size):
         return f'{where}: that is right before resizing.'
-    return f'{where}: expected ({want[0]:.2f}, {want[1]:.2f}), got ({got[0]:.2f}, {got[1]:.2f}).'
+    return (f'{where}: expected ({want[0]:.2f}, {want[1]:.2f}), got ({got[0]:.2f}, '
+            f'{got[1]:.2f}).')
 
 def check_to_square(
     f:Callable, # Takes x, y, width, height, size

@@ -28,11 +28,14 @@ def _recoded(before, labels, got):
     if not np.array_equal(labels, before):
         return 'the labels that were passed in have changed. Write to a new array.'
     if got.shape != (2, 3):
-        return f'labels of shape (2, 3) went in, {got.shape} came out. table[labels] keeps the shape.'
+        return (f'labels of shape (2, 3) went in, {got.shape} came out. '
+                'table[labels] keeps the shape.')
     if got[1, 2] != 0:
-        return f'id 1 (skin) is not in the mapping and must become 0, but is {got[1, 2]}.'
+        return ('id 1 (skin) is not in the mapping and must become 0, '
+                f'but is {got[1, 2]}.')
     if not np.array_equal(got, [[0, 1, 2], [3, 3, 0]]):
-        return f'{before.tolist()} should become [[0, 1, 2], [3, 3, 0]]; yours gives {got.tolist()}.'
+        return (f'{before.tolist()} should become [[0, 1, 2], [3, 3, 0]]; '
+                f'yours gives {got.tolist()}.')
     if got.dtype != np.uint8:
         return f'the ids are right, but of type {got.dtype}. Masks are uint8.'
 
@@ -63,19 +66,22 @@ def _sides(got, mirrored):
     "What is wrong with the answers for a mask and its mirror image."
     if got is None: return 'your function returns None although both eyes are there.'
     if (got, mirrored) == ('viewer', 'subject'):
-        return 'just the wrong way round. The person faces us: their left is where x is larger.'
+        return ('just the wrong way round. The person faces us: '
+                'their left is where x is larger.')
     if got == mirrored:
         return (f'the mask and its mirror image both give {got!r}. '
                 'Do you compare rows (y)? '
                                     'Columns, the second array of np.nonzero, are x.')
     if (got, mirrored) != ('subject', 'viewer'):
-        return f"expected 'subject', and 'viewer' for the mirror image; got {got!r} and {mirrored!r}."
+        return ("expected 'subject', and 'viewer' for the mirror image; "
+                f"got {got!r} and {mirrored!r}.")
 
 def _one_missing(f, mask):
     "What is wrong when only one eye is there."
     try: missing = [f(np.where(mask == i, mask, 0).astype(np.uint8)) for i in (1, 2)]
     except Exception as e:
-        return f'right with two eyes, but with one missing it fails: {type(e).__name__}: {e}.'
+        return ('right with two eyes, but with one missing it fails: '
+                f'{type(e).__name__}: {e}.')
     if missing != [None, None]:
         return (f'if one of the two is missing, the answer is None, not {missing}. '
                 'The mean of no pixels is nan, and comparing with nan is always False.')
@@ -95,7 +101,8 @@ def check_shares(
 def _counted(got):
     "What is wrong with the shares of a mask of 10 known and 2 unknown pixels."
     if not isinstance(got, dict) or list(got) != list(EYES_LIPS.classes):
-        return f'a dict with the keys {list(EYES_LIPS.classes)}, in this order, is asked for; yours is {got!r}.'
+        return (f'a dict with the keys {list(EYES_LIPS.classes)}, in this order, '
+                f'is asked for; yours is {got!r}.')
     values = np.array(list(got.values()), float)
     right = np.array([.5, .1, .1, .3])
     if np.allclose(values, right): return
@@ -103,14 +110,17 @@ def _counted(got):
         return 'these are counts of pixels. Divide by the number of known pixels.'
     if np.allclose(values, right*10/12):
         return 'you divide by all pixels, also by those that nobody knows.'
-    return f'the shares are {right.tolist()}; yours are {values.round(3).tolist()}. Are pixels with id IGNORE left out?'
+    return (f'the shares are {right.tolist()}; yours are {values.round(3).tolist()}. '
+            'Are pixels with id IGNORE left out?')
 
 def _edge_cases(f):
     "What is wrong when a class is missing, and when no pixel is known."
     few = np.array(list(f(np.zeros((2, 2), np.uint8), FOREGROUND).values()), float)
     if not np.array_equal(few, [1, 0]):
-        return f'a mask of background only has the shares [1, 0]; yours are {few.tolist()}.'
+        return ('a mask of background only has the shares [1, 0]; '
+                f'yours are {few.tolist()}.')
     with np.errstate(all='ignore'):
         none = f(np.full((2, 2), IGNORE, np.uint8), EYES_LIPS)
     if not np.array_equal(list(none.values()), [0, 0, 0, 0]):
-        return f'where no pixel is known, every share is 0; yours are {list(none.values())}. Do you divide by 0?'
+        return ('where no pixel is known, every share is 0; '
+                f'yours are {list(none.values())}. Do you divide by 0?')

@@ -28,15 +28,18 @@ def _abstain_hint(got):
     if not isinstance(got, torch.Tensor):
         return f'a tensor of ids is expected, yours is a {type(got).__name__}.'
     if tuple(got.shape) != (1, 1, 4):
-        return f'the ids of (N,C,H,W) are (N,H,W), here (1, 1, 4); yours are {tuple(got.shape)}.'
+        return ('the ids of (N,C,H,W) are (N,H,W), here (1, 1, 4); '
+                f'yours are {tuple(got.shape)}.')
     ids = [int(i) for i in got.flatten()]
     if ids == [0, 1, IGNORE, IGNORE]: return None
     if ids == [0, 1, 1, 0]:
         return 'these are the ids of decide; no pixel is marked as unknown.'
     if ids == [IGNORE, IGNORE, 1, 0]:
-        return 'the sure pixels are marked, and the doubtful ones are not. Turn the comparison round.'
+        return ('the sure pixels are marked, and the doubtful ones are not. '
+                'Turn the comparison round.')
     if ids == [0, 1, 1, IGNORE]:
-        return 'a pixel is doubtful when no single class reaches `sure`; do not add the classes up.'
+        return ('a pixel is doubtful when no single class reaches `sure`; '
+                'do not add the classes up.')
     return f'expected 0, 1, {IGNORE}, {IGNORE} for four pixels, yours are {ids}.'
 
 def check_abstain(
@@ -104,19 +107,23 @@ def _hint(moved):
                 'second 2. '
                 'Use its share of the photos, not 1 / number of chunks.')
     if close(_gradient(chunks[-1:], [2/6])) or close(_gradient(chunks[-1:])):
-        return 'only the last chunk had a say. zero_grad belongs before the loop, not inside it.'
-    return 'the step is not the one of the whole batch. Compare with loss(model(all), masks_of_all).backward().'
+        return ('only the last chunk had a say. zero_grad belongs before the loop, '
+                'not inside it.')
+    return ('the step is not the one of the whole batch. Compare with loss(model(all), '
+            'masks_of_all).backward().')
 
 def _mean_hint(got):
     "What is wrong with the mean loss `got`, or None."
     x, y = (torch.cat(t) for t in zip(*_chunks()))
     mean = cross_entropy(_net()(x), y).item()
     if got is None:
-        return 'the step is right, but nothing is returned. Return the mean loss over all photos.'
+        return ('the step is right, but nothing is returned. '
+                'Return the mean loss over all photos.')
     value, problem = attempt(float, got)
     if problem: return 'the step is right, but what is returned is no number.'
     if abs(value - mean) > 1e-3:
-        return f'the step is right, but the mean loss is {mean:.4f}, not {value:.4f}. Weigh each chunk by its photos.'
+        return (f'the step is right, but the mean loss is {mean:.4f}, not {value:.4f}. '
+                'Weigh each chunk by its photos.')
 
 def check_accumulate(
     f:Callable, # `f(model, chunks, loss, optimizer)`: one step, gives the mean loss

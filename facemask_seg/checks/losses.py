@@ -34,7 +34,8 @@ def _slope_hint(got, z, m):
         if torch.allclose(got, right * factor, atol=1e-5): return hint
     if torch.allclose(got, (z - m[:, None]) / m.numel(), atol=1e-5):
         return 'the sigmoid is missing.'
-    return 'not the gradient. It is (p - t) / number of pixels, with p the sigmoid of the logit.'
+    return ('not the gradient. It is (p - t) / number of pixels, '
+            'with p the sigmoid of the logit.')
 
 def check_slope(
     f:Callable, # `f(logits, mask)`: the gradient of the mean BCE, (N,1,H,W)
@@ -80,16 +81,20 @@ def _tversky_hint(got):
     if got is None:
         return 'your function returns nothing. Start with p = logits.sigmoid().'
     if not isinstance(got, torch.Tensor):
-        return f'a loss must be a tensor, or it has no gradient; yours is a {type(got).__name__}.'
+        return ('a loss must be a tensor, or it has no gradient; '
+                f'yours is a {type(got).__name__}.')
     if got.numel() != 1:
-        return f'a loss is one number, yours has shape {tuple(got.shape)}. Is t shaped like p, with mask[:, None]?'
+        return (f'a loss is one number, yours has shape {tuple(got.shape)}. '
+                'Is t shaped like p, with mask[:, None]?')
     if not math.isclose(got.item(), right, abs_tol=1e-4):
         hints = _mistakes(_LOGITS, _MASK, .7).items()
         why = [hint for hint, value in hints
                if math.isclose(got.item(), value, abs_tol=1e-4)]
-        return f'{got.item():.4f} where {right:.4f} was expected; {(why or ["check each of the three sums."])[0]}'
+        return (f'{got.item():.4f} where {right:.4f} was expected; '
+                f'{(why or ["check each of the three sums."])[0]}')
     if not got.requires_grad:
-        return 'the value is right but has lost its gradient. Do not use .item(), .detach() or numpy.'
+        return ('the value is right but has lost its gradient. Do not use .item(), '
+                '.detach() or numpy.')
 
 def check_tversky(
     f:Callable, # The attempt: f(logits, mask, w) -> scalar tensor
@@ -111,7 +116,8 @@ def _weights_hint(marked, more):
     "What is wrong with the two shares or with what was concluded from them, or None."
     if (not isinstance(marked, dict) or set(marked) != {'plain', 'weighted'}
         or None in marked.values()):
-        return 'fill in which share of the pixels each network marks: (ids > 0).float().mean().'
+        return ('fill in which share of the pixels each network marks: '
+                '(ids > 0).float().mean().')
     for name, (low, high) in _EXPECTED.items():
         share, problem = attempt(float, marked[name])
         if problem: return f'the share of {name!r} is no number.'

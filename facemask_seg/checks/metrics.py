@@ -21,7 +21,8 @@ from ..metrics import ConfusionMatrix
 def _numbers(got)->tuple[Any, str|None]:
     "The two numbers in `got`, and in words what is wrong, or None."
     if got is None:
-        return None, 'your function returns nothing. Return two numbers, precision and recall.'
+        return None, ('your function returns nothing. Return two numbers, '
+                      'precision and recall.')
     if np.size(got) != 2: return None, 'return two numbers, precision and recall.'
     return attempt(lambda pair: tuple(map(float, pair)), got)
 
@@ -75,15 +76,18 @@ def _mistakes(p, t):
 def _mean_hint(got):
     "What is wrong with the mean `got` of two small photos, or None."
     if got is None:
-        return 'your function returns nothing. Start with one ConfusionMatrix for each photo.'
+        return ('your function returns nothing. Start with one ConfusionMatrix for '
+                'each photo.')
     if np.size(got) != 1:
-        return f'the answer is one number, yours has {np.size(got)}. Take the mean over photos.'
+        return (f'the answer is one number, yours has {np.size(got)}. '
+                'Take the mean over photos.')
     value, problem = attempt(float, got)
     if problem: return 'the answer is one number, yours is none.'
     if math.isclose(value, 17/24, abs_tol=1e-6): return None
     hints = _mistakes(_PREDICTIONS, _TARGETS).items()
     why = [hint for hint, wrong in hints if math.isclose(value, wrong, abs_tol=1e-6)]
-    return f'{value:.4f} for two small photos; {(why or ["expected 17/24 = 0.7083."])[0]}'
+    return (f'{value:.4f} for two small photos; '
+            f'{(why or ["expected 17/24 = 0.7083."])[0]}')
 
 def check_miou_by_photo(
     f:Callable, # The attempt: f(predictions, targets, n_classes) -> float
@@ -97,7 +101,8 @@ def check_miou_by_photo(
     got, problem = attempt(f, np.concatenate([_PREDICTIONS, empty]),
                            np.concatenate([_TARGETS, empty]), 3)
     if problem or _mean_hint(got):
-        problem = 'right for two photos, but a third in which nothing is marked changed the mean. Leave it out.'
+        problem = ('right for two photos, but a third in which nothing is marked '
+                   'changed the mean. Leave it out.')
     return verdict(problem)
 
 # %% ../../nbs/solutions/17_metrics.ipynb #17a0c009
@@ -114,13 +119,15 @@ def _edges_hint(mious, costs_more):
     "What is wrong with the two numbers or with what was concluded from them, or None."
     if (not isinstance(mious, dict) or set(mious) != {'shy', 'bold'}
         or None in mious.values()):
-        return 'fill in both: ConfusionMatrix(4).update(shrink(masks), masks).miou, and the same with grow.'
+        return ('fill in both: ConfusionMatrix(4).update(shrink(masks), masks).miou, '
+                'and the same with grow.')
     masks = draw_faces(60, size=128, seed=0)[1]
     for name, mask in dict(shy=_shrink(masks), bold=_grow(masks)).items():
         value, problem = attempt(float, mious[name])
         if problem: return f'the mIoU of {name!r} is no number.'
         if abs(value - ConfusionMatrix(4).update(mask, masks).miou) > .01:
-            return f'{value:.2f} is not the mIoU of {name!r}, over all 60 masks and without background.'
+            return (f'{value:.2f} is not the mIoU of {name!r}, '
+                    'over all 60 masks and without background.')
     if costs_more not in mious: return "which costs more, 'shy' or 'bold'?"
     if mious[costs_more] > min(mious.values()):
         return 'your numbers say the opposite: the lower mIoU costs more.'

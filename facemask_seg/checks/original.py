@@ -27,7 +27,8 @@ def _schedule_hint(f):
             except Exception as e:
                 return f'your function raises {type(e).__name__}: {e}.'
             if got is None:
-                return 'nothing is returned. Start with LR / 10**0, which is right for epoch 1.'
+                return ('nothing is returned. Start with LR / 10**0, '
+                        'which is right for epoch 1.')
             if abs(got - LR / 10**past) > 1e-9: return (
                 f'in epoch {epoch} of {epochs} the rate should be LR / {10**past}, '
                 f'and is {got:g}. '
@@ -45,10 +46,12 @@ def check_schedule(
 def _cheat_hint(out, mask):
     "What is wrong with an attempt at the gamed score, or None."
     if out is None:
-        return 'your function returns nothing. Start with out = np.zeros(mask.shape, dtype=int).'
+        return ('your function returns nothing. Start with out = np.zeros(mask.shape, '
+                'dtype=int).')
     out = np.asarray(out)
     if out.shape != mask.shape:
-        return f'outputs must be as large as the mask, {mask.shape}, yours are {out.shape}.'
+        return (f'outputs must be as large as the mask, {mask.shape}, '
+                f'yours are {out.shape}.')
     if not (np.issubdtype(out.dtype, np.number) and (out == np.trunc(out)).all()):
         return 'outputs must be whole numbers; the score would truncate them anyway.'
     if (out > .5).any():
@@ -68,7 +71,8 @@ def _columns_hint(out, mask):
         'you changed outputs on the foreground. There a negative odd number is a hit, '
         'and the union keeps its last bit; use a background pixel.')
     if (columns[~full] < .99).any():
-        return 'columns without foreground scored 1 before you touched them; leave them alone.'
+        return ('columns without foreground scored 1 before you touched them; '
+                'leave them alone.')
     if score < .99:
         return (f'the score is {score:.2f}. A column with k pixels of foreground has a '
                 'union of k; '
@@ -93,7 +97,8 @@ def _paints_hint(f):
     if not (0 <= original <= 1 and 0 <= dice <= 1):
         return f'shares lie between 0 and 1, yours are {original} and {dice}.'
     if original == dice:
-        return 'both losses mark the same share. Is `loss` used, and is the network a new one each time?'
+        return ('both losses mark the same share. Is `loss` used, '
+                'and is the network a new one each time?')
     if original < dice: return (
         f'the original marks {original:.1%} and Dice {dice:.1%}. '
         'After 40 steps it should be the other way round; '

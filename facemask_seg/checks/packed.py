@@ -21,13 +21,16 @@ def _photo_hint(got, photos, i):
     "What is probably wrong with photo `i`, in words; None when it is right."
     size, got = photos.shape[1], np.asarray(got)
     if got.size != 3*size*size:
-        return f'a photo of {size} pixels has {3*size*size} bytes, yours has {got.size}.'
+        return (f'a photo of {size} pixels has {3*size*size} bytes, '
+                f'yours has {got.size}.')
     if got.shape != photos[i].shape:
         return f'the shape should be {photos[i].shape}, yours is {got.shape}.'
     if np.array_equal(got, photos[i]): return None
     if i == 0:
-        return 'photo 0 is not right. The first 128 bytes of the file are its header; photo 0 comes after them.'
-    return f'photo 0 is right, photo {i} is not. Photo i begins {3*size*size}*i bytes after the header.'
+        return ('photo 0 is not right. The first 128 bytes of the file are its header; '
+                'photo 0 comes after them.')
+    return (f'photo 0 is right, photo {i} is not. Photo i begins {3*size*size}*i bytes '
+            'after the header.')
 
 def check_photo_at(
     f:Callable, # Takes an `images.npy`, a number and the photos' size; returns (size, size, 3) uint8

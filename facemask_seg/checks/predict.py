@@ -20,15 +20,19 @@ def _box_complaint(f):
     mask[1, 2], mask[3, 4:6] = 1, 3
     got = f(mask)
     if got is None:
-        return 'your function returns nothing. Start with `ys, xs = np.where(mask > 0)`.'
+        return ('your function returns nothing. Start with `ys, '
+                'xs = np.where(mask > 0)`.')
     if len(got) != 4: return f'a box has four numbers, yours has {len(got)}.'
     box, right = tuple(map(int, got)), (2, 1, 6, 4)
     if box == (1, 2, 4, 6):
-        return 'rows and columns have changed places: left and right come from the columns.'
+        return ('rows and columns have changed places: left and right come from the '
+                'columns.')
     if box == (2, 1, 5, 3):
-        return 'right and bottom should be just outside: add 1 to the largest column and row.'
+        return ('right and bottom should be just outside: '
+                'add 1 to the largest column and row.')
     if box == (4, 3, 6, 4):
-        return 'that is the box of the lips alone; take everything that is not background.'
+        return ('that is the box of the lips alone; take everything that is not '
+                'background.')
     if box != right: return f'the box of the test mask is {right}, yours is {box}.'
     empty = f(np.zeros((5, 8), np.uint8))
     if empty is not None:
@@ -93,17 +97,21 @@ def _flip_complaint(f):
     if got is None:
         return 'your function returns nothing. Start with `plain = predict(photos)`.'
     if not torch.equal(x, given):
-        return 'it changes the photos that it was given. .flip makes a copy; do not assign into photos.'
+        return ('it changes the photos that it was given. .flip makes a copy; '
+                'do not assign into photos.')
     if not isinstance(got, torch.Tensor) or got.shape != (2, 4, 4, 6):
-        return f'probabilities should be a tensor of shape (2, 4, 4, 6), yours are {getattr(got, "shape", type(got))}.'
+        return ('probabilities should be a tensor of shape (2, 4, 4, 6), '
+                f'yours are {getattr(got, "shape", type(got))}.')
     right = (_biased(x) + _biased(x.flip(-1)).flip(-1)[:, swap])/2
     for slip, wrong in _wrong_answers(_biased, x, swap).items():
         if torch.allclose(got, wrong) and not torch.allclose(wrong, right):
             return f'{slip}.'
     if not torch.allclose(got, right):
-        return 'the numbers are neither right nor from a slip that this check knows. Try it on one photo by hand.'
+        return ('the numbers are neither right nor from a slip that this check knows. '
+                'Try it on one photo by hand.')
     if not torch.allclose(f(_mirror_proof, x, swap), _mirror_proof(x)):
-        return 'a network that is perfect in the mirror should not be changed by averaging.'
+        return ('a network that is perfect in the mirror should not be changed by '
+                'averaging.')
 
 def check_flip_average(
     f:Callable, # An attempt at `flip_average`
@@ -131,7 +139,8 @@ def _misplaced(x, y):
     covered, middle, corner = (int((y == 3).sum())//2, x[..., 2:6, 2:6],
                                x[0, :, 0, 0].tolist())
     if covered != 16:
-        return f'at half its size a face of 8 x 8 covers 16 pixels, in your masks {covered}.'
+        return ('at half its size a face of 8 x 8 covers 16 pixels, '
+                f'in your masks {covered}.')
     if not (y[:, 2:6, 2:6] == 3).all():
         return 'in the masks the faces are not in the middle.'
     if (middle[0] != 10).any() or (middle[1] != 200).any():

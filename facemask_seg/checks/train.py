@@ -27,12 +27,14 @@ def _grid_hint(f):
         except Exception as e:
             return f'for {values} your function raises {type(e).__name__}: {e}.'
         if got is None:
-            return 'nothing is returned. Begin with the combinations: itertools.product(*values.values()).'
+            return ('nothing is returned. Begin with the combinations: '
+                    'itertools.product(*values.values()).')
         got = list(got)
         if any(not isinstance(r, Basics) for r in got):
             return 'each item should be a recipe: replace(recipe, lr=...).'
         if len(got) != len(right):
-            return f'for {values} there are {len(right)} combinations, and yours are {len(got)}.'
+            return (f'for {values} there are {len(right)} combinations, '
+                    f'and yours are {len(got)}.')
         missing = [r for r in right if r not in got]
         if missing: return f'for {values} a combination is missing: {missing[0]}'
 
@@ -56,11 +58,14 @@ def _hint(f, total, warmup, decay):
             'Without a rise it starts at 1, without a fall it ends there.')
     except Exception as e: return f'your function raises {type(e).__name__}: {e}.'
     if any(x is None for x in got):
-        return f'step {got.index(None)} of {total} gets no factor. Begin with the rise: (step + 1) / up.'
+        return (f'step {got.index(None)} of {total} gets no factor. '
+                'Begin with the rise: (step + 1) / up.')
     if got[0] == 0:
-        return 'the first factor is 0, so the first step is wasted. Count from 1: (step + 1) / up.'
+        return ('the first factor is 0, so the first step is wasted. Count from 1: '
+                '(step + 1) / up.')
     if max(got) > 1 + 1e-6:
-        return f'the factor is {max(got):g} at step {got.index(max(got))}; it should never be above 1.'
+        return (f'the factor is {max(got):g} at step {got.index(max(got))}; '
+                'it should never be above 1.')
     return _wrong_step(got, total, warmup, decay)
 
 def _wrong_step(got, total, warmup, decay):
@@ -73,9 +78,11 @@ def _wrong_step(got, total, warmup, decay):
     if s < up:
         return f'step {s} is in the rise {should}. lr_factor rises by (step + 1) / up.'
     if s < total - down:
-        return f'step {s} of {total} is in the level part {should}. The fall takes the last {down} steps only.'
+        return (f'step {s} of {total} is in the level part {should}. '
+                f'The fall takes the last {down} steps only.')
     if got[-1] <= 0:
-        return 'the last factor is 0, so the last step is wasted. The fall should reach 0 one step after the end.'
+        return ('the last factor is 0, so the last step is wasted. '
+                'The fall should reach 0 one step after the end.')
     return (f'step {s} is in the fall {should}: '
             'a straight line from 1 before the fall to 0 after the end, '
             f'{down + 1} equal steps.')
@@ -100,7 +107,8 @@ def _start_hint(f):
             except Exception as e:
                 return f'your function raises {type(e).__name__}: {e}.'
             if got is None:
-                return 'nothing is returned. Compare result["history"][:2] of the two runs.'
+                return ('nothing is returned. Compare result["history"][:2] of the two '
+                        'runs.')
             if bool(got) != right: return (
                 f'for {schedule!r} the first two epochs are '
                 f'{"" if right else "not "}the same, '

@@ -37,11 +37,14 @@ def _verdict_hint(f, folder):
         try: got = f(folder/'some.pkl')
         except Exception as e: return f'your function raises {type(e).__name__}: {e}.'
         if opened.exists():
-            return 'you opened the pickle, and its code ran. List its instructions with pickletools.genops instead.'
+            return ('you opened the pickle, and its code ran. '
+                    'List its instructions with pickletools.genops instead.')
         if got is None:
-            return 'nothing is returned. Go through pickletools.genops(path.read_bytes()).'
+            return ('nothing is returned. Go through '
+                    'pickletools.genops(path.read_bytes()).')
         if got != names:
-            return f'for one pickle the names are {names or "none, set()"}, and yours are {got}.'
+            return (f'for one pickle the names are {names or "none, set()"}, '
+                    f'and yours are {got}.')
 
 def check_verdict(
     f:Callable, # `f(path)` gives the names that a pickle wants to import
@@ -71,11 +74,13 @@ def _hint(got):
     if isinstance(got, Exception):
         return f'your function raises {type(got).__name__}: {got}.'
     if got is None:
-        return 'nothing is returned. Read 8 bytes, then as many as they say, then json.loads.'
+        return ('nothing is returned. Read 8 bytes, then as many as they say, '
+                'then json.loads.')
     if not isinstance(got, dict):
         return f'a dict is asked for, not {type(got).__name__}.'
     if '__metadata__' in got:
-        return "'__metadata__' is an entry of the header but not a tensor. Leave it out."
+        return ("'__metadata__' is an entry of the header but not a tensor. "
+                "Leave it out.")
     if set(got) != set(_RIGHT):
         return f'the tensors are {sorted(_RIGHT)}, yours {sorted(got)}.'
     if any(isinstance(v, dict) for v in got.values()):
@@ -104,7 +109,8 @@ def check_peek(
 )->bool|None:    # Whether it is right; prints what is wrong
     "Checks the second exercise of the chapter on weights."
     got, memory = _ask(f)
-    greedy = 'right, but it read the numbers as well: open the file and read only the first 8 + n bytes.'
+    greedy = ('right, but it read the numbers as well: open the file and read only the '
+              'first 8 + n bytes.')
     problem = _hint(got) or (greedy if memory > 2**20 else None)
     return core.verdict(problem)
 

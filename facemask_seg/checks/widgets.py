@@ -32,7 +32,8 @@ def _no_mirror(got):
     if not hasattr(got, 'controls'):
         return f'an Explorer is asked for; yours is a {type(got).__name__}.'
     if list(got.controls) != ['mirror']:
-        return f"one control named 'mirror' is asked for; yours are {list(got.controls)}."
+        return ("one control named 'mirror' is asked for; "
+                f"yours are {list(got.controls)}.")
     box = got.controls['mirror']
     if box.value is not False:
         return f'the box should not be ticked at first; its value is {box.value!r}.'
@@ -50,7 +51,8 @@ def _ticked(got):
     if after == NOTHING:
         return f'ticked, there is no picture; the sentence is {says!r}.'
     if after == before:
-        return 'ticking the box does not change the picture. Is the mirror image photo[:, ::-1]?'
+        return ('ticking the box does not change the picture. '
+                'Is the mirror image photo[:, ::-1]?')
     if says == said: return 'the sentence is the same with the box ticked and not.'
     if got.image.value != before:
         return 'unticking the box does not bring the first picture back.'
@@ -61,7 +63,8 @@ def _other_photo(f, photo):
     box, other = f(photo), f(photo[:, ::-1])
     box.controls['mirror'].value = True
     if box.image.value != other.image.value:
-        return 'the mirrored photo is not what you show of photo[:, ::-1]. Do you exchange top and bottom?'
+        return ('the mirrored photo is not what you show of photo[:, ::-1]. '
+                'Do you exchange top and bottom?')
 
 # %% ../../nbs/solutions/51_widgets.ipynb #sw-best-check
 _SMALL = np.array([[1, 1, 1, 0, 0, 0]], np.uint8)
@@ -89,9 +92,11 @@ def _chosen(got):
         return f'one threshold is asked for; yours is {got!r}.'
     if np.isclose(got, .3): return
     if np.isclose(got, .75):
-        return 'that is the best IoU. The threshold at which it is reached is asked for.'
+        return ('that is the best IoU. The threshold at which it is reached is asked '
+                'for.')
     if got == 1:
-        return 'that is where the best threshold stands in the list. The threshold itself is asked for.'
+        return ('that is where the best threshold stands in the list. '
+                'The threshold itself is asked for.')
     if np.isclose(got, .9): return '.9 has the best precision. IoU is asked for.'
     if np.isclose(got, .1): return '.1 has the best recall. IoU is asked for.'
     return f'at .3 the IoU is 3/4, which is the highest; yours is {got}.'
@@ -100,10 +105,12 @@ def _ties(f, choices):
     "What is wrong when several thresholds are equally good."
     got = f(_two([.95, .95, .95, .05, .05, .05]), _SMALL, choices)
     if not np.isclose(got, .1):
-        return f'all five thresholds are perfect here, so the lowest, 0.1, is asked for; yours is {got}.'
+        return ('all five thresholds are perfect here, so the lowest, 0.1, '
+                f'is asked for; yours is {got}.')
     got = f(_two([.95, .95, .95, .05, .05, .05]), _SMALL, choices[::-1])
     if not np.isclose(got, .1):
-        return f'right, but not when the thresholds come from high to low: yours is {got}, the lowest is 0.1.'
+        return ('right, but not when the thresholds come from high to low: '
+                f'yours is {got}, the lowest is 0.1.')
 
 def _nothing(f, choices):
     "What is wrong when the IoU is not a number at some thresholds."
@@ -143,7 +150,8 @@ def _which(got):
                 'but yours says that it charges. '
                 'Are the outputs on the foreground the same both times?')
     if '_foreground_only' not in free:
-        return 'a loss of the foreground only does not charge, but yours says that it does.'
+        return ('a loss of the foreground only does not charge, '
+                'but yours says that it does.')
     wrong = sorted(free - {'original_dice', '_foreground_only'})
     if wrong:
         return (f'{wrong[0].strip("_")} is higher when more is painted, '
