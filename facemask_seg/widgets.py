@@ -164,7 +164,7 @@ def threshold_scores(
     probabilities, # (C, H, W), tensor or array; background first
     truth:np.ndarray, # (H, W) uint8 class ids
     threshold:float, # As for `loop.decide`
-)->dict[str, float]: # 'iou', 'precision', 'recall' of the foreground; nan where there is nothing to divide by
+)->dict[str, float]: # 'iou', 'precision', 'recall' of the foreground; nan for 0/0
     "How well the foreground is found at a threshold."
     guess = decide(torch.as_tensor(probabilities), threshold).numpy() > 0
     cm = ConfusionMatrix(2).update(guess, _known(truth))
@@ -546,7 +546,7 @@ def _follow(explorer, run_dir, every):
 
 def monitor(
     run_dir:str|Path, # The folder of a run that is to come, is going on, or has ended
-    every:float=0., # Look by itself every so many seconds until the run has ended; 0: only when the button is pressed
+    every:float=0., # Seconds between looks until the run ends; 0: by the button only
 )->Explorer:
     "The curves of a run as far as it is; the button looks again."
     def draw():
