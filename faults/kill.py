@@ -4,8 +4,9 @@
 
 A killed process writes nothing any more, not even a half line. Each run below is killed again and again, at moments drawn
 at random, and started again, until it ends; then every byte must be that of a run that nobody disturbed. Then two processes
-that write into one folder; a source whose files are cut off and deleted while they are converted; and a training by two
-processes together, of which one is killed.
+that write into one folder, the same thing or two different ones; a source whose files are cut off, deleted and replaced
+while they are converted, and somebody who tries to open the folder all the while; and a training by two processes together,
+of which one is killed.
 """
 import json, os, random, signal, subprocess, sys, time
 from collections.abc import Callable
@@ -28,10 +29,15 @@ def train(dest: Path) -> None:
     fit(recipe, 'packed', dest, 'cpu', progress=False, checkpoint_minutes=0)
 
 
-def convert(dest: Path) -> None:
+def convert(dest: Path, size: int = 48) -> None:
     "Many small faces packed."
     from facemask_seg.convert import pack
-    pack('many', dest, size=48, workers=2, progress=False)
+    pack('many', dest, size=size, workers=2, progress=False)
+
+
+def convert_small(dest: Path) -> None:
+    "The same, with another outcome."
+    convert(dest, 32)
 
 
 def start(work: Callable, dest: Path) -> int:
@@ -104,20 +110,57 @@ def together(table: Table, name: str, work: Callable) -> None:
     table.add(f'{name}: two at once', f'exit codes {codes}', '' if codes == [0, 1] and same else f'codes {codes}, same: {same}')
 
 
-def changing(table: Table) -> None:
-    "Cut off and delete photos while they are packed: each face is packed as it was, or has a line that names it."
+def against(table: Table) -> None:
+    "Two processes that want different things of one folder, at once: it becomes what one of them wanted."
+    ways = {'convert': convert, 'convert_small': convert_small}
+    assert ended(start(convert_small, Path('convert_small-straight'))) == 0
+    codes = sorted(map(ended, [start(work, Path('against')) for work in ways.values()]))
+    winners = [name for name in ways if result(Path('against')) == result(Path(f'{name}-straight'))]
+    table.add('convert: two sizes at once', f'exit codes {codes}', '' if codes == [0, 1] and winners else f'codes {codes}, won: {winners}')
+
+
+def spoil(photos: list[Path], masks: list[Path]) -> None:
+    "Five ways in which a source changes, one face after the other."
+    other = photos[-1].read_bytes()
+    for i, (photo, mask) in enumerate(zip(photos, masks)):
+        if i % 5 == 0: photo.unlink()
+        if i % 5 == 1: os.truncate(photo, 100)
+        if i % 5 == 2: mask.unlink()
+        if i % 5 == 3: os.truncate(mask, 100)
+        if i % 5 == 4:
+            Path('other').write_bytes(other)
+            os.replace('other', photo)
+        time.sleep(.002)
+
+
+def look(dest: Path) -> str:
+    "Open a folder that is being written, which only works when it is finished; what is wrong."
     from facemask_seg.packed import Packed
-    pid = start(convert, Path('changed'))
-    for i, photo in enumerate(sorted(Path('many/images').iterdir(), reverse=True)):
-        if i % 3 == 0: photo.unlink()
-        if i % 3 == 1: os.truncate(photo, 100)
-    code, found, straight = ended(pid), Packed('changed').verify(), Packed('convert-straight')
+    try: Packed(dest).verify()
+    except ValueError as e: return '' if 'was interrupted' in str(e) else str(e)
+    except FileNotFoundError as e: return '' if 'not a packed folder' in str(e) else str(e)
+    return ''
+
+
+def changing(table: Table) -> None:
+    "Change photos and masks while they are packed: each is packed as it was or as it is then, or has a line that names it."
+    from facemask_seg.packed import Packed
+    photos, masks = (sorted(Path('many', folder).iterdir(), reverse=True) for folder in ('images', 'labels'))
+    pid, straight, wrong, looks = start(convert, Path('changed')), Packed('convert-straight'), [], 0
+    for _ in range(60_000):   # a minute for the first line
+        if Path('changed/unfinished.jsonl').exists(): break
+        time.sleep(.001)
+    spoiler = start(lambda _: spoil(photos, masks), Path('many'))
+    while not os.waitpid(spoiler, os.WNOHANG)[0]: wrong, looks = wrong + [look(Path('changed'))], looks + 1
+    code, found = ended(pid), Packed('changed').verify()
     problems = {p['file'] for p in found.manifest['problems']}
-    wrong = [] if code == 0 and len(found) + len(problems) == len(straight) else [f'exit code {code}, {len(found)} + {len(problems)}']
+    if code != 0 or len(found) + len(problems) != len(straight): wrong.append(f'exit code {code}, {len(found)} + {len(problems)}')
     for i, name in enumerate(found.names):
         j = straight.names.index(name)
-        if (found.images[i] != straight.images[j]).any() or (found.masks[i] != straight.masks[j]).any(): wrong.append(f'{name} differs')
-    table.add('convert: a source that changes', f'{len(found)} faces as they were, {len(problems)} named', '; '.join(wrong))
+        photo_is = any((found.images[i] == straight.images[k]).all() for k in (j, 0))
+        if not photo_is or (found.masks[i] != straight.masks[j]).any(): wrong.append(f'{name} differs')
+    how = f'{len(found)} faces whole, {len(problems)} named, {looks} looks'
+    table.add('convert: a source that changes', how, '; '.join(filter(None, wrong)))
 
 
 def one_of_two(table: Table) -> None:
@@ -153,6 +196,7 @@ def main() -> int:
         for work in train, convert:
             torment(table, work.__name__, work, KILLS[work.__name__], draw)
             together(table, work.__name__, work)
+        against(table)
         changing(table)
         one_of_two(table)
     return table.close()
