@@ -307,7 +307,7 @@ packed('a manifest that is a list', write('packed/manifest.json', []), 'packed/m
 packed('a manifest that is too deep', write('packed/manifest.json', '['*200_000), 'packed/manifest.json', 'is not JSON')
 packed('a manifest in another encoding', write('packed/manifest.json', '{"n": "ä"}'.encode('utf-16')), 'packed/manifest.json', 'is not JSON')
 packed('of a later version', manifest(format=2), 'packed', 'format 2')
-for key in 'scheme', 'size', 'n', 'names', 'class_pixels', 'fingerprint':
+for key in 'scheme', 'size', 'n', 'names', 'class_pixels', 'pixels', 'fingerprint':
     packed(f'without {key}', without(key), 'packed/manifest.json', key, 'pack the folder again')
 packed('of 13 faces that has 12', manifest(n=13), 'packed')
 packed('of -1 faces', manifest(n=-1), 'packed')
@@ -324,6 +324,7 @@ packed('a scheme without classes', edit('packed/manifest.json', lambda d: d['sch
 packed('a scheme of other classes', edit('packed/manifest.json', lambda d: d['scheme'].update(classes=['background', 'a', 'a'])), 'packed/manifest.json')
 packed('counts that are none', manifest(class_pixels=[1, 2]), 'packed', 'pack the folder again')
 packed('counts of text', edit('packed/manifest.json', lambda d: d['class_pixels'].update(lips='many')), 'packed', 'pack the folder again')
+packed('statistics that are none', manifest(pixels=[.5, .5]), 'packed', 'pack the folder again')
 packed('a fingerprint that is a number', manifest(fingerprint=7), 'packed', 'pack the folder again')
 packed('without images', remove(IMAGES), IMAGES, 'pack the folder again')
 packed('without masks', remove(MASKS), MASKS, 'pack the folder again')
@@ -339,6 +340,36 @@ packed('masks of 16 bits', npy(MASKS, np.zeros((12, 32, 32), np.uint16)), MASKS,
 packed('an id that the scheme does not have', paint_a_stray, 'packed', 'the folder was changed', 'pack it again')
 packed('of two faces', lambda: (remove('packed')(), repack(2)), '2 faces', 'at least 3')
 packed('of one face', lambda: (remove('packed')(), repack(1)), '1 faces', 'at least 3')
+
+def in_shards(spoil):
+    "A function that makes the packed folder one of several shards, and then spoils them."
+    def both_of_them():
+        Path('packed').rename('a')
+        Path('packed').mkdir()
+        Path('a').rename('packed/a')
+        spoil()
+    return both_of_them
+
+def drawn(dest, **options):
+    "A function that packs three drawn faces."
+    def spoil():
+        from facemask_seg.convert import pack_drawn
+        pack_drawn(dest, 3, progress=False, **{'size': 32, **options})
+    return spoil
+
+def of_one_class():
+    "A shard with another scheme."
+    from facemask_seg.labels import FOREGROUND
+    drawn('packed/b', scheme=FOREGROUND)()
+
+packed('in two shards', in_shards(drawn('packed/b')))
+packed('in shards, the same faces twice', in_shards(copy('packed/a', 'packed/b')), 'packed/b', 'the same faces as packed/a', 'remove one')
+packed('in shards of two sizes', in_shards(drawn('packed/b', size=48)), 'packed/b', 'has 48 px, packed/a has 32', 'pack one of them again')
+packed('in shards of two schemes', in_shards(of_one_class), 'packed/b', 'foreground', 'pack one of them again')
+packed('in shards, one of them interrupted', in_shards(both(drawn('packed/b'), rename('packed/b/manifest.json', 'packed/b/unfinished.jsonl'))),
+       'packed/b', 'run the same again')
+packed('in shards, one of them damaged', in_shards(both(drawn('packed/b'), cut('packed/b/masks.npy'))), 'packed/b/masks.npy', 'pack the folder again')
+packed('in shards beside another folder', in_shards(lambda: Path('packed/photos').mkdir()), 'packed', 'keep nothing else beside them')
 
 def repack(n):
     "The faces packed again, so many of them."
