@@ -442,13 +442,12 @@ def _scheme_of(image, name):
 def _one_channel(image, name):
     """The numbers of a mask as (H, W) uint8.
     Raises a `ValueError` for colours and for more than 8 bits."""
-    values = np.asarray(image.convert('L') if image.mode == '1' else image)
     if image.mode in ('RGB', 'RGBA'):
-        red, *others = (c.tobytes() for c in image.split()[:3])
-        if any(c != red for c in others):
+        values, *others = map(np.asarray, image.split()[:3])
+        if not all(np.array_equal(values, c) for c in others):
             raise ValueError(
                 f'{name}: a mask must be grey or palette, this one is coloured')
-        values = values[..., 0]
+    else: values = np.asarray(image.convert('L') if image.mode == '1' else image)
     if values.ndim != 2:
         raise ValueError(f'{name}: a mask needs one channel, this is {image.mode}')
     if image.mode == 'F' or values.max() > 255 or values.min() < 0:

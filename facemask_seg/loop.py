@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'predict_probabilities', 'decide', 'pick_device', 'to_device', 'LossLog', 'loss_log', 'autocast',
-           'loss_scaler', 'cpu_flags', 'cpu_has_bf16', 'pick_precision', 'forward', 'train_one_epoch', 'evaluate',
-           'Team', 'team', 'joined']
+           'loss_scaler', 'cpu_flags', 'cpu_has_bf16', 'pick_precision', 'forward', 'groups_of', 'train_one_epoch',
+           'evaluate', 'Team', 'team', 'joined']
 
 # %% ../nbs/31_loop.ipynb #cbc7f76c
 import math
@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -203,6 +204,15 @@ def forward(
     x = x.contiguous(memory_format=torch.channels_last)
     with autocast(precision, device): return model(x)
 
+# %% ../nbs/31_loop.ipynb #groups-01
+def groups_of(
+    things:Iterable, # Such as batches
+    n:int,           # How many make a group
+)->Iterator[list]:
+    "Lists of n things each; the last one may have fewer."
+    left = iter(things)
+    while group := list(islice(left, n)): yield group
+
 # %% ../nbs/31_loop.ipynb #768e0905
 def train_one_epoch(
     model:nn.Module,                       # (N,3,H,W) to logits (N,C,H,W); moved to `device`
@@ -216,20 +226,24 @@ def train_one_epoch(
     lr_at:Callable[[int],float]|None=None, # Step of this epoch, from 0, to a factor on the rate
     log:LossLog|None=None,                 # Of an epoch begun earlier; `batches` are its rest
     after_step:Callable|None=None,         # Called with the `LossLog` after each step
+    accumulate:int=1,                      # Batches per step
     progress:bool=True,                    # Show a progress bar with the mean loss so far
 )->float:                                  # Mean loss per photo
-    """One pass over `batches`, one optimizer step each.
+    """One pass over `batches`, an optimizer step for each or for every few of them.
     Raises `FloatingPointError` for a loss that is not finite."""
     model.to(device, memory_format=torch.channels_last).train() # type: ignore
     log, scaler = log or loss_log(device), loss_scaler(precision, device)
     bar = show_progress(batches, 'train', progress)
-    for step, (photos, masks) in enumerate(bar, log.steps):
+    for step, group in enumerate(groups_of(bar, accumulate), log.steps // accumulate):
         if lr_at is not None: set_lr(optimizer, lr_at(step))
-        logits = forward(model, photos, stats=stats, device=device, precision=precision)
-        value = loss(logits, to_device(masks, device))
-        if log.add(value, len(photos)): bar.set_postfix(loss=f'{log.mean:.4f}')
         optimizer.zero_grad()
-        scaler.scale(value).backward()
+        n = sum(len(photos) for photos, _ in group)
+        for photos, masks in group:
+            logits = forward(model, photos, stats=stats, device=device,
+                             precision=precision)
+            value = loss(logits, to_device(masks, device))
+            if log.add(value, len(photos)): bar.set_postfix(loss=f'{log.mean:.4f}')
+            scaler.scale(value * (len(photos) / n)).backward()
         scaler.step(optimizer)
         scaler.update()
         if after_step is not None: after_step(log)

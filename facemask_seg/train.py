@@ -214,6 +214,7 @@ class Recipe(Basics):
     stats:str=one_of('imagenet', STATS) # What photos are normalised with
     class_weights:tuple|None=None # Of each class in the loss, background first
     optimizer:str=one_of('adamw', ('adamw', 'sgd')) # What makes the steps
+    accumulate:int=number(1, lower=1) # Batches per step of the optimizer
     encoder_lr:float=number(1., above=0, upper=1) # The encoder's share of the learning rate
     weight_decay:float=number(1e-2, lower=0, below=1) # How strongly weights are pulled to 0
     momentum:float=number(.9, lower=0, below=1) # Of sgd
@@ -601,16 +602,35 @@ def keep_now_and_then(run:Run)->Callable: # To be called with the `LossLog` afte
     """Writes a checkpoint whenever `run.checkpoint_minutes` have passed since the
     last one."""
     began = last = time.perf_counter()
-    # others would have other clocks, and their own losses
-    spent, alone = run.spent, team().size == 1
+    spent = run.spent
     def keep(log):
         nonlocal last
-        if not alone or time.perf_counter() - last < 60 * run.checkpoint_minutes: return
+        late = time.perf_counter() - last >= 60 * run.checkpoint_minutes
+        if not first_says(run, log, late): return
         log.look()
         last = time.perf_counter()
-        run.losses, run.spent = [log.total, log.photos, log.steps], spent + last - began
+        run.losses = [*sums_of_all(run, log), log.steps]
+        run.spent = spent + last - began
         checkpoint(run)
     return keep
+
+def first_says(run:Run, log:LossLog, yes:bool)->bool:
+    """What number 0 of a team says, as all have another clock. It is asked only when
+    the losses were looked at just now, because asking waits for the device too."""
+    if team().size == 1: return yes
+    if log.waiting: return False
+    answer = torch.tensor(float(yes), device=run.device)
+    dist.broadcast(answer, 0)
+    return bool(answer)
+
+def sums_of_all(run:Run, log:LossLog)->tuple[float, int]:
+    """The losses so far and the photos, of all processes. (Such sums of 32-bit losses
+    are exact in 64 bits: they are the same in any order.)"""
+    if team().size == 1: return log.total, log.photos
+    sums = torch.tensor([log.total, log.photos], dtype=torch.float64, device=run.device)
+    dist.all_reduce(sums)
+    total, photos = sums.tolist()
+    return total, int(photos)
 
 def shared(model:nn.Module)->nn.Module:
     "The network; in a team, with its gradients averaged over all processes."
@@ -619,23 +639,23 @@ def shared(model:nn.Module)->nn.Module:
 def mean_of_all(run:Run, log:LossLog)->float:
     """The mean loss of an epoch, of all processes.
     Batch norm's statistics become the same again: those of number 0."""
-    if team().size == 1: return log.mean
-    sums = torch.tensor([log.total, log.photos], dtype=torch.float64, device=run.device)
-    dist.all_reduce(sums)
-    for statistic in run.model.buffers(): dist.broadcast(statistic, 0)
-    return (sums[0] / sums[1]).item()
+    total, photos = sums_of_all(run, log)
+    if team().size > 1:
+        for statistic in run.model.buffers(): dist.broadcast(statistic, 0)
+    return total / photos if photos else math.nan
 
 def train_rest(run:Run)->float: # Mean loss of the whole epoch
     "Train what is left of an epoch."
     log, data = loss_log(run.device), run.task.batches(run)
     log.total, log.photos, log.steps = run.losses
     if team().rank: log.total, log.photos = 0., 0   # what was before counts once
-    steps = run.step + len(data)
+    group = getattr(run.recipe, 'accumulate', 1)
+    steps = math.ceil((run.step + len(data)) / group)
     factor = run.task.factor(run, steps)
     train_one_epoch(shared(run.model), data, run.task.loss(run.recipe), run.optimizer,
-                    stats=run.stats,
-                    device=run.device, precision=run.precision, lr_at=factor, log=log,
-                    after_step=keep_now_and_then(run), progress=run.progress)
+                    stats=run.stats, device=run.device, precision=run.precision,
+                    lr_at=factor, log=log, after_step=keep_now_and_then(run),
+                    accumulate=group, progress=run.progress)
     set_lr(run.optimizer, factor(steps - 1))   # when no step was left, nobody else has
     return mean_of_all(run, log)
 
