@@ -926,10 +926,15 @@ def check_unseen(
     earlier = {'test': ('train', 'valid'), 'valid': ('train',)}.get(split, ())
     by_split = meta.data.get('names', {})
     used = {name for k in earlier for name in by_split.get(k, ())}
-    found = [name for name in names if name in used]
+    bare = set(map(_without_shard, used))
+    found = [n for n in names if n in bare or {n, _without_shard(n)} & used]
     if found: raise ValueError(
         f'{len(found)} of {len(names)} {split} photos were used to train these weights '
         f'(the first: {found[0]}), '
         'so their score would be too good. Score the packed folder that the weights '
         'were trained on, or, '
         'if these are other photos that have the same names, score all of them')
+
+def _without_shard(name):
+    "'a/00007' is called '00007' where its shard is opened alone."
+    return name.rpartition('/')[2]
