@@ -105,6 +105,8 @@ def _run(
     return _guarded(run, words, flags)
 
 # %% ../nbs/52_cli.ipynb #4ec47eba
+def _count(n): return f'{n} photo' + 's' * (n != 1)
+
 def _shares(manifest):
     "How much of all pixels each class covers, in words."
     from facemask_seg.packed import class_shares
@@ -120,7 +122,7 @@ def _convert(args):
     else: manifest = _pack(args)
     for problem in manifest['problems']:
         _say(f'left out {problem["file"]}: {problem["reason"]}')
-    print(f'{manifest["n"]} photos of {manifest["size"]} px in {args.dest}; left out: '
+    print(f'{_count(manifest["n"])} of {manifest["size"]} px in {args.dest}; left out: '
           f'{len(manifest["problems"])}')
     print(f'pixels: {_shares(manifest)}')
     if not args.original: print(f'next: {NAME} train {shlex.quote(args.dest)}')
@@ -251,8 +253,6 @@ def _run_dir(packed, recipe):
     return Path('runs')/f'{packed.path.resolve().name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}'
 
 # %% ../nbs/52_cli.ipynb #b685146f
-def _count(n): return f'{n} photo' + 's' * (n != 1)
-
 def table(
     report:dict, # What `metrics.report` gives
 )->str:
@@ -335,7 +335,12 @@ def _segmenter(args, otherwise=None):
     from facemask_seg.labels import read_scheme
     from facemask_seg.predict import Segmenter
     scheme = read_scheme(args.scheme) if args.scheme else otherwise
-    return Segmenter.load(_weights(args), scheme, args.device)
+    weights = _weights(args)
+    try: return Segmenter.load(weights, scheme, args.device)
+    except ValueError as e:
+        if weights or not str(e).startswith('cannot map'): raise
+        raise ValueError(f'{e}; this is the model of the package, '
+                         'name your own with --weights RUN') from None
 
 # %% ../nbs/52_cli.ipynb #d4eed05b
 def _split(packed, recipe, name):

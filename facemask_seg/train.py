@@ -206,7 +206,7 @@ class Recipe(Basics):
     Raises `ValueError` for one that makes no sense."""
     model:str=one_of('resnet34_unet', MODELS) # The network
     start:str|None=None # A run, weights or 'shipped' to go on from
-    weights:str|None=None # The encoder's start: random, 'imagenet' or a file
+    weights:str|None=None # The encoder's start: None (random), 'imagenet' or a file
     colors:str=one_of('rgb', ('rgb', 'bgr')) # What the first layer takes for red; bgr: blue
     # What of the encoder stays; gradual: less each third
     freeze:str=one_of('none', (*FREEZE, 'gradual'))
