@@ -147,9 +147,9 @@ def learn(
     weight:tuple=(.1, 1, 1, 1), # How much a pixel of each class counts
     steps:int=80,
     seed:int=0,
-)->tuple[np.ndarray, np.ndarray]: # Ids found in 16 new faces, and the true ones
-    "Train a network on 32 drawn faces of 48 pixels, and let it mark 16 others."
-    photos, masks = draw_faces(48, size=48, seed=0)
+)->tuple[np.ndarray, np.ndarray]: # Ids found in 96 new faces, and the true ones
+    "Train a network on 32 drawn faces of 48 pixels, and let it mark 96 others."
+    photos, masks = draw_faces(128, size=48, seed=0)
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     net, counts = make(4), torch.tensor(weight, dtype=torch.float32)
