@@ -263,9 +263,9 @@ def table(
             for name in report['iou']]
     n, miou, foreground = (report['n'], number(report['miou']),
                            number(report['foreground_iou']))
-    rough = [f'only {n} photo{"s" if n > 1 else ""}: too few, the scores say little']
+    rough = [f'only {_count(n)}: too few, the scores say little']
     return '\n'.join([f'{"class":<14}{"IoU":<7}F1', *rows,
-        f'mIoU {miou} without background; foreground IoU {foreground}; {n} photos',
+        f'mIoU {miou} without background; foreground IoU {foreground}; {_count(n)}',
         *(rough if n < FEW else [])])
 
 # %% ../nbs/52_cli.ipynb #7e69363b
@@ -419,16 +419,16 @@ def _add_evaluate(commands):
 def _predict(args):
     """Write a mask and an overlay for every photo and print how much
     of it each class covers."""
-    from facemask_seg.images import find_photos
+    from facemask_seg.predict import photos_of
     files = [f for p in map(Path, args.photos)
-             for f in (find_photos(p) if p.is_dir() else [p])]
+             for f in (photos_of(p) if p.is_dir() else [p])]
     segmenter = _segmenter(args)
     if 'licence' in segmenter.meta.card: _say(segmenter.meta.card['licence'])
     rows = _predict_files(args, segmenter, files)
     good, bad = [r for r in rows if 'mask' in r], [r for r in rows if 'reason' in r]
     if good: print(_printable(_areas(good)))
     if len(rows) < len(files):
-        print(f'{len(files) - len(rows)} photos had a mask already')
+        print(f'{_count(len(files) - len(rows))} had a mask already')
     if len(bad) < len(files): print(f'masks, overlays and faces.csv are in {args.out}')
     for row in good:
         if row['faces'] == []: _say(f'{row["file"]}: no face found')
