@@ -499,9 +499,8 @@ def _check_alike(shards):
             'shards have one size: pack one of them again')
         if s.scheme != first.scheme: raise ValueError(
             f'{s.path}: its scheme {s.scheme.name!r} ({", ".join(s.scheme.classes)}) '
-            'is not '
-            f'exactly the one of {first.path}; shards have one scheme: '
-            'pack one of them again')
+            f'is not exactly the one of {first.path}; '
+            'shards have one scheme: pack one of them again')
         twin = seen.setdefault(s.fingerprint, s.path)
         if twin != s.path: raise ValueError(
             f'{s.path}: holds the same faces as {twin}; remove one of them')
@@ -547,7 +546,8 @@ class Shards(Packed):
     ):
         """Open all.
         Raises what `Packed` does, and `ValueError` naming a shard that does not fit."""
-        self.path, self.shards = Path(path), [Packed(f) for f in find_shards(path)]
+        self.path = Path(path)
+        self.shards = [Packed(f) for f in find_shards(path) or [path]]
         _check_alike(self.shards)
         self.manifest = m = _all_manifests(self.shards)
         self.scheme, self.size = self.shards[0].scheme, self.shards[0].size
