@@ -57,7 +57,7 @@ class Experiment:
         return next(iter(self.recipes))
 
 # %% ../nbs/41_experiments.ipynb #2acd8f4e
-BASELINE = replace(DEFAULT, augment='flip', batch_size=16, epochs=6)
+BASELINE = replace(DEFAULT, epochs=6)
 PRETRAINED = replace(BASELINE, weights='imagenet')
 ONE_CLASS = replace(BASELINE, scheme=FOREGROUND)
 COMMON = replace(ORIGINAL, decoder='unet', masks='report', epochs=5)

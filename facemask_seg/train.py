@@ -175,9 +175,9 @@ class Basics(Settings):
     size:int=number(128, lower=1, upper=MAX_SIDE) # Side of the square photos, pixels
     loss:str=one_of('cross_entropy_dice', (*LOSSES, *MISTAKES)) # What is minimised
     lr:float=number(1e-3, above=0) # The highest learning rate
-    batch_size:int=number(8, lower=1) # Photos in a batch
-    epochs:int=number(12, lower=1) # Times that every training photo is seen
-    augment:str=one_of('standard', ('none', 'flip', 'standard')) # Random changes while training
+    batch_size:int=number(16, lower=1) # Photos per step
+    epochs:int=number(24, lower=1) # Times that every training photo is seen
+    augment:str=one_of('flip', ('none', 'flip', 'standard')) # Random changes while training
     seed:int=number(0, lower=0) # Of the first weights, the order and the augmentation
 
 # %% ../nbs/33_train.ipynb #427993a1
@@ -256,7 +256,7 @@ def _check_tiny(recipe):
 # %% ../nbs/33_train.ipynb #840cc4be
 DEFAULT = Recipe()
 
-DEMO = replace(DEFAULT, size=96, augment='flip', loss='dice', batch_size=4, epochs=4)
+DEMO = replace(DEFAULT, size=96, loss='dice', batch_size=4, epochs=4)
 
 # %% ../nbs/33_train.ipynb #2c4fb2c7
 def can_fuse(model:nn.Module)->bool:
@@ -708,7 +708,7 @@ def versions()->dict[str,str]:
             'torchvision': str(torchvision.__version__), 'facemask_seg': __version__}
 
 # %% ../nbs/33_train.ipynb #c0ffee33
-FEW = 20 # Fewer test photos than this say little
+FEW, FEW_STEPS = 20, 100 # Fewer test photos say little; fewer steps teach little
 
 def warnings_of(run:Run)->list[str]:
     "What whoever reads the score of a run should know, a sentence each."
@@ -716,6 +716,10 @@ def warnings_of(run:Run)->list[str]:
     packed, found = run.packed, []
     if n < FEW:
         found.append(f'only {n} test photo{"s" * (n > 1)}: the scores say little')
+    steps = run.recipe.epochs * -(-len(run.splits['train']) // run.recipe.batch_size)
+    if steps < FEW_STEPS: found.append(
+        f'only {steps} training steps in all, which teach a network little; raise epochs, '
+        "lower batch_size, or start from the package's model (start: shipped)")
     if size != packed.size: found.append(
         f'photos are packed at {packed.size} px and resized to {size} in every epoch; '
         'to pack them once at that size: '
