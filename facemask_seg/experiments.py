@@ -747,6 +747,8 @@ def in_words(
     return (f"**{word}**: {signed(line['difference'])} ({signed(line['low'])} to "
             f"{signed(line['high'])}; {seeds})")
 
+def _epochs(n): return f'{n} epoch' + 's' * (n > 1)
+
 def answers(
     experiment:Experiment,
     runs:list[dict],       # From `read_runs`
@@ -759,7 +761,7 @@ def answers(
         for line in summarize(experiment, runs, p):
             if line['run'] in claims and 'verdict' in line:
                 said[line['run']].append(f'{in_words(line)} at {p.size} px, '
-                                         f'{p.epochs} epochs, {p.precision}')
+                                         f'{_epochs(p.epochs)}, {p.precision}')
     return '\n'.join(f"- {claims[name]}: {'; '.join(each) or 'not run yet'}."
                      for name, each in said.items())
 
@@ -772,7 +774,7 @@ def heading(
     found = [r for each in runs_of(experiment, runs, protocol).values() for r in each]
     if not found: return 'not run yet'
     first, encoders = found[0], sorted({r['encoder'] for r in found if r['encoder']})
-    return ', '.join([f"{first['size']} px", f"{first['recipe']['epochs']} epochs",
+    return ', '.join([f"{first['size']} px", _epochs(first['recipe']['epochs']),
                       first['precision'], first['device'],
                       f"{first['data']['split']['train']:,} training photos",
                       f"{first['n']} {first.get('judged', 'test')} photos",

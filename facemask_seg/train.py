@@ -175,7 +175,7 @@ class Basics(Settings):
     size:int=number(128, lower=1, upper=MAX_SIDE) # Side of the square photos, pixels
     loss:str=one_of('cross_entropy_dice', (*LOSSES, *MISTAKES)) # What is minimised
     lr:float=number(1e-3, above=0) # The highest learning rate
-    batch_size:int=number(16, lower=1) # Photos per step
+    batch_size:int=number(16, lower=1) # Photos in a batch
     epochs:int=number(24, lower=1) # Times that every training photo is seen
     augment:str=one_of('flip', ('none', 'flip', 'standard')) # Random changes while training
     seed:int=number(0, lower=0) # Of the first weights, the order and the augmentation
@@ -716,7 +716,8 @@ def warnings_of(run:Run)->list[str]:
     packed, found = run.packed, []
     if n < FEW:
         found.append(f'only {n} test photo{"s" * (n > 1)}: the scores say little')
-    steps = run.recipe.epochs * -(-len(run.splits['train']) // run.recipe.batch_size)
+    per_step = run.recipe.batch_size * getattr(run.recipe, 'accumulate', 1)
+    steps = run.recipe.epochs * -(-len(run.splits['train']) // per_step)
     if steps < FEW_STEPS: found.append(
         f'only {steps} training steps in all, which teach a network little; raise epochs, '
         "lower batch_size, or start from the package's model (start: shipped)")
