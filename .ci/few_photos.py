@@ -14,7 +14,7 @@ from facemask_seg.train import DEFAULT, fit
 
 PHOTOS, CHOOSE, TEST, SEEDS = 17, 2, 30, (0, 1, 2)
 PLAIN = replace(DEFAULT, train=PHOTOS, valid=CHOOSE, test=TEST)
-RECIPES = {'default': PLAIN, 'from_shipped': replace(PLAIN, start='shipped', epochs=25, batch_size=4)}
+RECIPES = {'default': PLAIN, 'from_shipped': replace(PLAIN, start='shipped', epochs=60, batch_size=4)}
 
 
 def main() -> None:
