@@ -16,7 +16,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from common import MODEL, TINY, Table, make_material, workplace
+from common import MODEL, TINY, Table, kept, make_material, workplace
 
 SHORT = '--short' in sys.argv
 TIMES = 300 if SHORT else 2000
@@ -30,9 +30,7 @@ def held() -> dict[str, int]:
     gc.collect()
     malloc_trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)   # not every Linux has it
     if malloc_trim: malloc_trim(0)
-    lines = Path('/proc/self/smaps_rollup').read_text().splitlines()
-    anonymous = next(int(line.split()[1]) for line in lines if line.startswith('Anonymous:'))
-    return {'bytes': 1024*anonymous, 'open files': len(os.listdir('/proc/self/fd')),
+    return {'bytes': kept('self', 'Anonymous'), 'open files': len(os.listdir('/proc/self/fd')),
             'threads': len(os.listdir('/proc/self/task'))}
 
 

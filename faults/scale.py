@@ -18,7 +18,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from common import TINY, Table, command, contents, workplace
+from common import TINY, Table, command, contents, kept, workplace
 
 SHORT = '--short' in sys.argv
 FACES, SHARDS, SIZE, BATCH = 2_000 if SHORT else 200_000, 10, 64, 32
@@ -36,12 +36,10 @@ def family() -> list[str]:
 
 def held() -> int:
     "Bytes that only memory holds, of this process and its children."
-    kib = 0
+    found = 0
     for pid in family():
-        with contextlib.suppress(OSError):   # a child that has just ended
-            for line in Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines():
-                if line.startswith(('Pss_Anon:', 'Pss_Shmem:')): kib += int(line.split()[1])
-    return 1024 * kib
+        with contextlib.suppress(OSError): found += kept(pid, 'Pss_Anon', 'Pss_Shmem')   # a child may just have ended
+    return found
 
 
 class Watch:
