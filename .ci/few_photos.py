@@ -5,7 +5,6 @@ read. Two minutes on two cores.
 """
 import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 from common import ROOT
 from facemask_seg.convert import pack_drawn
@@ -25,7 +24,7 @@ def main() -> None:
             runs = [fit(replace(recipe, seed=s), f'{tmp}/faces', f'{tmp}/{name}-{s}', progress=False) for s in SEEDS]
             found[name] = {'epochs': recipe.epochs, 'batch_size': recipe.batch_size, 'miou': [r['miou'] for r in runs]}
             print(name, found[name], flush=True)
-    write_json(Path(ROOT)/'results/few_photos.json', found)
+    write_json(ROOT/'results/few_photos.json', found)
 
 
 if __name__ == '__main__': main()

@@ -1,7 +1,8 @@
-"""The model that ships, from photos to the file: python .ci/model.py FACES [--work model] [--dest FILE]
+"""The model that ships, from photos to the file: python .ci/model.py FACES [--work model] [--dest FILE] [--longer]
 
 FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Each step goes on where it stopped.
-Two cores take a night.
+Two cores take a night. With --longer no file is written: the same weights learn on, and results/model_longer.json says what
+that gave.
 """
 import argparse
 import tempfile
@@ -14,6 +15,7 @@ from common import ROOT
 from facemask_seg.cli import REPORTED, table
 from facemask_seg.convert import pack
 from facemask_seg.data import FaceDataset, batches, split
+from facemask_seg.files import read_json, write_json
 from facemask_seg.labels import EYES_LIPS, FACE, Scheme
 from facemask_seg.loop import evaluate
 from facemask_seg.packed import Packed
@@ -21,9 +23,15 @@ from facemask_seg.predict import Merged
 from facemask_seg.train import DEFAULT, fit
 from facemask_seg.weights import Meta, load_model, ship
 
-TWICE = tuple(2. if name in ('left_eye', 'right_eye', 'upper_lip', 'lower_lip') else 1. for name in FACE.classes)
+
+def eyes_and_lips(weight: float) -> tuple[float, ...]:
+    "Class weights: so much for these, 1 for the rest."
+    return tuple(weight if name in ('left_eye', 'right_eye', 'upper_lip', 'lower_lip') else 1. for name in FACE.classes)
+
+
 FIRST = replace(DEFAULT, scheme=FACE, size=128, augment='standard', batch_size=16, epochs=14, valid=150, test=100)
-SECOND = replace(FIRST, size=256, augment='flip', epochs=9, warmup=.1, class_weights=TWICE)
+SECOND = replace(FIRST, size=256, augment='flip', epochs=9, warmup=.1, class_weights=eyes_and_lips(2.))
+LONGER = replace(SECOND, epochs=10, lr=5e-4, class_weights=eyes_and_lips(3.))
 
 
 def measure(model: nn.Module, meta: Meta, packed: Packed, scheme: Scheme) -> dict:
@@ -54,16 +62,31 @@ def write(run: Path, packed: Packed, dest: Path, earlier: list[dict]) -> None:
     print(f'{dest}: {dest.stat().st_size / 2**20:.1f} MiB')
 
 
+def phase(run: Path, packed: Packed) -> dict:
+    "One phase of training: its recipe in short, its epochs, and what its network scores in 32 bits."
+    model, meta = load_model(run)
+    result, recipe = read_json(run/'result.json'), meta.recipe
+    history = [{k: round(row[k], 5) for k in ('epoch', 'train_loss', 'valid_loss', 'miou')} for row in result['history']]
+    return {'epochs': recipe['epochs'], 'lr': recipe['lr'], 'weight': max(recipe['class_weights']), 'size': recipe['size'],
+            'valid': result['valid']['miou'], 'history': history,
+            'test': {s.name: measure(model, meta, packed, s)['miou'] for s in (EYES_LIPS, FACE)}}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('faces', type=Path)
     parser.add_argument('--work', type=Path, default=Path('model'), help='where packed photos and runs are kept')
     parser.add_argument('--dest', type=Path, default=ROOT/'facemask_seg/models/face.safetensors')
+    parser.add_argument('--longer', action='store_true', help='learn on, and note what it gave')
     args = parser.parse_args()
     for size in FIRST.size, SECOND.size: pack(args.faces, args.work/f'packed-{size}', size=size, scheme=FACE)
     fit(FIRST, args.work/'packed-128', args.work/'first')
     fit(replace(SECOND, start=str(args.work/'first')), args.work/'packed-256', args.work/'second')
-    write(args.work/'second', Packed(args.work/'packed-256'), args.dest, [FIRST.to_dict()])
+    second, packed = args.work/'second', Packed(args.work/'packed-256')
+    if not args.longer: return write(second, packed, args.dest, [FIRST.to_dict()])
+    fit(replace(LONGER, start=str(second)), packed.path, args.work/'longer')
+    phases = {'shipped': phase(second, packed), 'longer': phase(args.work/'longer', packed)}
+    write_json(ROOT/'results/model_longer.json', phases)
 
 
 if __name__ == '__main__': main()
