@@ -7,10 +7,10 @@ __all__ = ['METRICS', 'BASELINE', 'PRETRAINED', 'ONE_CLASS', 'COMMON', 'MENDED',
            'EXPERIMENTS', 'ASKED', 'TOP', 'EQUAL', 'Experiment', 'with_photos', 'prepare', 'Protocol', 'score_fit',
            'train_one', 'run_recipe', 'learn_blind', 'blind_address', 'run_blind', 'run_experiment', 'results_folder',
            'read_runs', 'fits', 'runs_of', 'paired', 'protocols', 'protocol_with', 'seed_noise', 'verdict',
-           'check_pairs', 'seed_part', 'compare', 'mean_of', 'summarize', 'versus', 'signed', 'in_words', 'answers',
-           'heading', 'control', 'markdown_table', 'table', 'told', 'markdown', 'draw_forest', 'on_validation', 'board',
-           'shipped_line', 'read_peers', 'leaderboard', 'draw_climb', 'hardest', 'fits_better_swapped', 'looks_swapped',
-           'train_small']
+           'check_pairs', 'seed_part', 'compare', 'mean_of', 'summarize', 'versus', 'signed', 'counted', 'in_words',
+           'answers', 'heading', 'control', 'markdown_table', 'table', 'told', 'markdown', 'draw_forest',
+           'on_validation', 'board', 'shipped_line', 'read_peers', 'leaderboard', 'draw_climb', 'hardest',
+           'fits_better_swapped', 'looks_swapped', 'train_small']
 
 # %% ../nbs/41_experiments.ipynb #05a789a8
 import hashlib
@@ -736,18 +736,23 @@ def signed(x:float)->str:
     "With its sign and three decimals; no minus before zero."
     return f'{round(x, 3) + 0.:+.3f}'
 
+def counted(
+    n:int,
+    word:str, # Of one of them
+)->str:
+    "So many of them, in words: '1 seed', '3 seeds'."
+    return f'{n} {word}' + 's' * (n != 1)
+
 def in_words(
     line:dict, # From `summarize` or `compare`
 )->str:
     """The difference, its interval, the seeds and the verdict;
     or that there is nothing to compare."""
     if 'verdict' not in line: return 'nothing to compare yet'
-    seeds = f"{line['seeds']} seed" + 's' * (line['seeds'] > 1)
+    seeds = counted(line['seeds'], 'seed')
     word = 'one run, to the last bit' if line['same'] else line['verdict']
     return (f"**{word}**: {signed(line['difference'])} ({signed(line['low'])} to "
             f"{signed(line['high'])}; {seeds})")
-
-def _epochs(n): return f'{n} epoch' + 's' * (n > 1)
 
 def answers(
     experiment:Experiment,
@@ -761,7 +766,7 @@ def answers(
         for line in summarize(experiment, runs, p):
             if line['run'] in claims and 'verdict' in line:
                 said[line['run']].append(f'{in_words(line)} at {p.size} px, '
-                                         f'{_epochs(p.epochs)}, {p.precision}')
+                                         f'{counted(p.epochs, "epoch")}, {p.precision}')
     return '\n'.join(f"- {claims[name]}: {'; '.join(each) or 'not run yet'}."
                      for name, each in said.items())
 
@@ -774,7 +779,7 @@ def heading(
     found = [r for each in runs_of(experiment, runs, protocol).values() for r in each]
     if not found: return 'not run yet'
     first, encoders = found[0], sorted({r['encoder'] for r in found if r['encoder']})
-    return ', '.join([f"{first['size']} px", _epochs(first['recipe']['epochs']),
+    return ', '.join([f"{first['size']} px", counted(first['recipe']['epochs'], 'epoch'),
                       first['precision'], first['device'],
                       f"{first['data']['split']['train']:,} training photos",
                       f"{first['n']} {first.get('judged', 'test')} photos",

@@ -30,7 +30,8 @@ from torch import distributed as dist, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from . import __version__
-from .data import FaceDataset, batches, channel_stats, split
+from .data import (
+    AUGMENTATIONS, FaceDataset, batches, channel_stats, split)
 from .files import atomic, lock, read_json, sweep, write_json
 from .images import IMAGENET, MAX_SIDE, RAW, Stats
 from .labels import EYES_LIPS, Picture, Scheme
@@ -177,7 +178,7 @@ class Basics(Settings):
     lr:float=number(1e-3, above=0) # The highest learning rate
     batch_size:int=number(16, lower=1) # Photos in a batch
     epochs:int=number(24, lower=1) # Times that every training photo is seen
-    augment:str=one_of('flip', ('none', 'flip', 'standard')) # Random changes while training
+    augment:str=one_of('flip', AUGMENTATIONS) # Random changes while training
     seed:int=number(0, lower=0) # Of the first weights, the order and the augmentation
 
 # %% ../nbs/33_train.ipynb #427993a1
@@ -644,12 +645,16 @@ def mean_of_all(run:Run, log:LossLog)->float:
         for statistic in run.model.buffers(): dist.broadcast(statistic, 0)
     return total / photos if photos else math.nan
 
+def batches_per_step(recipe:Settings)->int:
+    "1 for a recipe that has no such field."
+    return getattr(recipe, 'accumulate', 1)
+
 def train_rest(run:Run)->float: # Mean loss of the whole epoch
     "Train what is left of an epoch."
     log, data = loss_log(run.device), run.task.batches(run)
     log.total, log.photos, log.steps = run.losses
     if team().rank: log.total, log.photos = 0., 0   # what was before counts once
-    group = getattr(run.recipe, 'accumulate', 1)
+    group = batches_per_step(run.recipe)
     steps = math.ceil((run.step + len(data)) / group)
     factor = run.task.factor(run, steps)
     train_one_epoch(shared(run.model), data, run.task.loss(run.recipe), run.optimizer,
@@ -716,7 +721,7 @@ def warnings_of(run:Run)->list[str]:
     packed, found = run.packed, []
     if n < FEW:
         found.append(f'only {n} test photo{"s" * (n > 1)}: the scores say little')
-    per_step = run.recipe.batch_size * getattr(run.recipe, 'accumulate', 1)
+    per_step = run.recipe.batch_size * batches_per_step(run.recipe)
     steps = run.recipe.epochs * -(-len(run.splits['train']) // per_step)
     if steps < FEW_STEPS: found.append(
         f'only {steps} training steps in all, which teach a network little; raise epochs, '

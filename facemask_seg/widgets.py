@@ -25,7 +25,7 @@ import torch
 from fastcore.basics import patch
 from PIL import Image
 
-from .experiments import METRICS, board, read_runs
+from .experiments import METRICS, board, counted, read_runs
 from .faces import draw_face
 from .images import read_photo
 from .labels import EYES_LIPS, IGNORE, Picture, Scheme, legend, outline, overlay
@@ -601,8 +601,6 @@ def draw_board(
     return picture
 
 # %% ../nbs/51_widgets.ipynb #w-board-explore
-def _count(n, word): return f"{n} {word}{'s' * (n != 1)}"
-
 def _runs(lines): return sum(line['seeds'] for line in lines)
 
 def explore_leaderboard(
@@ -620,14 +618,14 @@ def explore_leaderboard(
         metric = next(key for key, name in METRICS.items() if name == metric)
         lines = ranked(groups[protocol], metric, seeds)
         if not lines:
-            return None, (f'no recipe of {protocol} has {_count(seeds, "run")} '
+            return None, (f'no recipe of {protocol} has {counted(seeds, "run")} '
                           f'with a {METRICS[metric]}')
         best, data = lines[0], lines[0]['protocol'].data
         control = blind.get(data) if metric == 'foreground_iou' else None
         return draw_board(lines, metric, control), (
-            f"{_count(len(lines), 'recipe')}, {_count(_runs(lines), 'run')}; "
+            f"{counted(len(lines), 'recipe')}, {counted(_runs(lines), 'run')}; "
             f"the highest mean is {_name(best)}'s, {best[metric]:.3f} "
-            f"({_count(best['seeds'], 'seed')})")
+            f"({counted(best['seeds'], 'seed')})")
     largest = sorted(groups, key=lambda name: -_runs(groups[name]))
     return Explorer(draw, protocol=labelled(W.Dropdown, 'compared', options=largest),
         metric=labelled(W.ToggleButtons, 'metric', options=list(METRICS.values())),
