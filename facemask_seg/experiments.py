@@ -187,6 +187,9 @@ BEYOND = {
     'drawn_first': Experiment('Drawn faces first, then real ones?', 'miou', {
         'baseline': BASELINE,
         'from_drawn': replace(BASELINE, start='drawn')}),
+    'head': Experiment('Predict at half size and shuffle pixels up?', 'miou', {
+        'baseline': BASELINE,
+        'half_size': replace(BASELINE, model='half_unet')}),
 }
 EXPERIMENTS = AUTOPSY | IDEAS | BEYOND
 

@@ -67,18 +67,21 @@ class ResNet34(nn.Module):
     def __init__(self,
         weights:str|Path|None=None, # None: random; 'imagenet', or a file for `read_weights`
         n_classes:int=1000, # Outputs; 0: no classifier, `forward` gives 512 pooled features
+        widths:tuple[int, ...]=(64, 128, 256, 512), # Channels of the stages; a ResNet34's
     ):
         super().__init__()
         if n_classes < 0:
             raise ValueError(
                 f'n_classes must be 0 (no classifier) or more, got {n_classes}')
-        self.conv1, self.bn1 = (nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
-                                nn.BatchNorm2d(64))
-        self.layer1 = stage(64, 64, blocks=3, stride=1)
-        self.layer2 = stage(64, 128, blocks=4)
-        self.layer3 = stage(128, 256, blocks=6)
-        self.layer4 = stage(256, 512, blocks=3)
-        self.fc = nn.Linear(512, n_classes) if n_classes else nn.Identity()
+        a, b, c, d = widths
+        self.channels = (a, a, b, c, d)
+        self.conv1, self.bn1 = (nn.Conv2d(3, a, 7, stride=2, padding=3, bias=False),
+                                nn.BatchNorm2d(a))
+        self.layer1 = stage(a, a, blocks=3, stride=1)
+        self.layer2 = stage(a, b, blocks=4)
+        self.layer3 = stage(b, c, blocks=6)
+        self.layer4 = stage(c, d, blocks=3)
+        self.fc = nn.Linear(d, n_classes) if n_classes else nn.Identity()
         self.apply(he_init)
         if weights is not None: load_weights(self, weights)
 
@@ -177,6 +180,9 @@ def load_weights(
 )->None:
     """Load weights into a ResNet34; one without classifier ignores `fc.*`.
     Raises `ValueError` naming what does not fit."""
+    if str(weights) == 'imagenet' and model.channels != ResNet34.channels: raise ValueError(
+        f"ImageNet's weights are for stages of {ResNet34.channels[1:]} channels, "
+        f'not {model.channels[1:]}; start with random weights (None)')
     state = imagenet_weights() if str(weights) == 'imagenet' else read_weights(weights)
     own = model.state_dict()
     if 'fc.weight' not in own:

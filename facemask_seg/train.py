@@ -233,7 +233,7 @@ class Recipe(Basics):
         _check_loss(self)
         if self.start and self.weights:
             self.refuse('weights', 'None: a start brings its own encoder')
-        if self.model == 'tiny_unet': _check_tiny(self)
+        _check_encoder(self)
 
 # %% ../nbs/33_train.ipynb #c0ffee17
 def _check_loss(recipe):
@@ -248,11 +248,15 @@ def _check_loss(recipe):
         'class_weights', f'{scheme.n_classes} numbers from 0, not all 0: '
                          f'one for each of {", ".join(scheme.classes)}')
 
-def _check_tiny(recipe):
-    "Raises `ValueError` for a choice about an encoder, which the tiny network has not."
-    for name, only in dict(weights=None, colors='rgb', freeze='none').items():
+# What these networks leave no choice about: nobody has pretrained an encoder for them
+_NO_ENCODER = {'tiny_unet': dict(weights=None, colors='rgb', freeze='none'),
+               'small_unet': dict(weights=None)}
+
+def _check_encoder(recipe):
+    "Raises `ValueError` for a choice about a pretrained encoder where there is none."
+    for name, only in _NO_ENCODER.get(recipe.model, {}).items():
         if getattr(recipe, name) != only:
-            recipe.refuse(name, f'{only!r}: tiny_unet has no pretrained encoder')
+            recipe.refuse(name, f'{only!r}: {recipe.model} has no pretrained encoder')
 
 # %% ../nbs/33_train.ipynb #840cc4be
 DEFAULT = Recipe()

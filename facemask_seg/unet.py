@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FREEZE', 'MODELS', 'SPREAD', 'DecoderBlock', 'Decoder', 'pad_to_multiple', 'UNet', 'Cost', 'complexity',
-           'ResNet34UNet', 'TinyUNet', 'fold_batch_norm', 'fold_upsampling', 'FoldedBlock', 'fold']
+           'ResNet34UNet', 'TinyUNet', 'SmallUNet', 'HalfUNet', 'fold_batch_norm', 'fold_upsampling', 'FoldedBlock',
+           'fold']
 
 # %% ../nbs/22_unet.ipynb #f1c93907
 from copy import deepcopy
@@ -82,18 +83,21 @@ def pad_to_multiple(
 class UNet(nn.Module):
     """A UNet (Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597) on a
     ResNet34, for photos of any size."""
+    n_blocks = 5 # Of the decoder, from stride 32 to 1
+
     def __init__(self,
         n_classes:int=4,            # Output channels; give `scheme.n_outputs`
         weights:str|Path|None=None, # The encoder's: None (random), 'imagenet' or a file
         decoder_channels:tuple[int, ...]=(256, 128, 64, 32, 16), # Of the blocks, coarsest first
+        widths:tuple[int, ...]=ResNet34.channels[1:], # Of the encoder's four stages
     ):
         super().__init__()
         if n_classes < 1:
             raise ValueError(f'n_classes must be at least 1, got {n_classes}')
-        if len(decoder_channels) != 5:
-            raise ValueError(
-                f'from stride 32 to 1 takes 5 decoder_channels, got {decoder_channels}')
-        self.encoder = ResNet34(weights, n_classes=0)
+        if len(decoder_channels) != self.n_blocks:
+            raise ValueError(f'{type(self).__name__} takes {self.n_blocks} '
+                             f'decoder_channels, got {decoder_channels}')
+        self.encoder = ResNet34(weights, n_classes=0, widths=widths)
         self.decoder = Decoder(self.encoder.channels, decoder_channels)
         self.head = nn.Conv2d(decoder_channels[-1], n_classes, 3, padding=1)
         self.decoder.apply(he_init)
@@ -169,8 +173,9 @@ class ResNet34UNet(UNet):
         weights:str|Path|None=None, # The encoder's: None (random), 'imagenet' or a file
         freeze:str='none', # What is not trained: 'none', 'encoder', 'early' (to layer2)
         decoder_channels:tuple[int, ...]=(256, 128, 64, 32, 16), # Of the blocks, coarsest first
+        widths:tuple[int, ...]=ResNet34.channels[1:], # Of the encoder's four stages
     ):
-        super().__init__(n_classes, weights, decoder_channels)
+        super().__init__(n_classes, weights, decoder_channels, widths)
         self.set_freeze(freeze)
 
     def set_freeze(self,
@@ -229,9 +234,39 @@ class TinyUNet(nn.Module):
             x = up(torch.cat([bigger, kept.pop()], dim=1))
         return self.head(x)[..., :height, :width]
 
+# %% ../nbs/22_unet.ipynb #two-02
+class SmallUNet(ResNet34UNet):
+    "A `ResNet34UNet` with as many layers and a ninth of the parameters."
+    def __init__(self,
+        n_classes:int=4, # Output channels; give `scheme.n_outputs`
+        freeze:str='none', # As in `ResNet34UNet`
+    ):
+        super().__init__(n_classes, None, freeze, (64, 48, 32, 24, 16), (32, 48, 88, 160))
+
+# %% ../nbs/22_unet.ipynb #two-11
+class HalfUNet(ResNet34UNet):
+    """A `ResNet34UNet` whose decoder ends at half size: its head says four pixels at a time
+    (pixel shuffle, Shi et al., 2016, https://arxiv.org/abs/1609.05158)."""
+    n_blocks = 4
+
+    def __init__(self,
+        n_classes:int=4, # Output channels; give `scheme.n_outputs`
+        weights:str|Path|None=None, # The encoder's: None (random), 'imagenet' or a file
+        freeze:str='none', # As in `ResNet34UNet`
+    ):
+        super().__init__(4 * n_classes, weights, freeze, (256, 128, 64, 32))
+
+    def forward(self,
+        x:Tensor, # (N,3,H,W) float, normalised photos of any size
+    )->Tensor:    # (N,n_classes,H,W) logits
+        "Predict at half size and shuffle."
+        logits = F.pixel_shuffle(super().forward(x), 2)
+        return logits[..., :x.shape[-2], :x.shape[-1]]
+
 # %% ../nbs/22_unet.ipynb #fd32e2aa
 # `MODELS[name](n_classes)` makes one
-MODELS = {'resnet34_unet': ResNet34UNet, 'tiny_unet': TinyUNet}
+MODELS = {'resnet34_unet': ResNet34UNet, 'small_unet': SmallUNet, 'half_unet': HalfUNet,
+          'tiny_unet': TinyUNet}
 
 # %% ../nbs/22_unet.ipynb #fold-02
 def fold_batch_norm(
