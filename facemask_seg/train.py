@@ -16,8 +16,10 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import Field, dataclass, field, fields, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import NoneType
 from typing import Any, NamedTuple, get_args
@@ -216,6 +218,8 @@ class Recipe(Basics):
     class_weights:tuple|None=None # Of each class in the loss, background first
     optimizer:str=one_of('adamw', ('adamw', 'sgd')) # What makes the steps
     accumulate:int=number(1, lower=1) # Batches per step of the optimizer
+    # How much of their average the weights keep at each step; 0: no averaging
+    average:float=number(0., lower=0, below=1)
     encoder_lr:float=number(1., above=0, upper=1) # The encoder's share of the learning rate
     weight_decay:float=number(1e-2, lower=0, below=1) # How strongly weights are pulled to 0
     momentum:float=number(.9, lower=0, below=1) # Of sgd
@@ -363,6 +367,36 @@ def loss_of(
     return (partial(loss, class_weights=recipe.class_weights) if recipe.class_weights
             else loss)
 
+# %% ../nbs/33_train.ipynb #average-02
+def share_kept(
+    average:float, # Of the recipe
+    step:int,      # Of the whole run, from 1
+)->float:
+    "How much of the average stays at that step."
+    return min(average, (1 + step) / (10 + step))
+
+def average_of(recipe:Settings)->float:
+    "0 for a recipe that has no such field."
+    return getattr(recipe, 'average', 0.)
+
+def averager(
+    averaged:nn.Module, # Changed in place
+    model:nn.Module,    # The one that it was copied from
+)->Callable[[float], None]: # To be called after each step, with the share that is kept
+    """Moves `averaged` towards `model`: weights and batch norm's statistics.
+    Whole numbers are copied."""
+    pairs = list(zip([*averaged.parameters(), *averaged.buffers()],
+                     [*model.parameters(), *model.buffers()]))
+    side = lambda i, floats: [pair[i] for pair in pairs
+                              if pair[0].is_floating_point() == floats]
+    average, weights, counts, new_counts = (side(i, floats) for floats in (True, False)
+                                            for i in (0, 1))
+    @torch.no_grad()
+    def move(kept):
+        torch._foreach_lerp_(average, weights, 1 - kept)
+        if counts: torch._foreach_copy_(counts, new_counts)
+    return move
+
 # %% ../nbs/33_train.ipynb #c0ffee26
 class Task(NamedTuple):
     """What one kind of recipe does in its own way.
@@ -403,6 +437,7 @@ class Run:
     losses:list=field(default_factory=lambda: [0., 0, 0]) # Their sum, photos, steps so far
     spent:float=0.                                        # Seconds of that epoch
     checkpoint_minutes:float=5.                           # Between checkpoints inside an epoch
+    averaged:nn.Module|None=None                          # The average of the steps, if it is wanted
 
     @property
     def epoch(self)->int:
@@ -413,6 +448,17 @@ class Run:
     def step(self)->int:
         "Steps that are done of the epoch that goes on."
         return self.losses[2]
+
+    @property
+    def networks(self)->dict[str, nn.Module]:
+        "The one that is trained, and its average if there is one."
+        return {'model': self.model} | (
+            {} if self.averaged is None else {'averaged': self.averaged})
+
+    @property
+    def judged(self)->nn.Module:
+        "What is scored and kept: the average if there is one."
+        return self.model if self.averaged is None else self.averaged
 
     @property
     def meta(self)->Meta:
@@ -439,9 +485,10 @@ def _memory(optimizer):
 def checkpoint(run:Run)->None:
     "Write all that is needed to go on to `resume.safetensors`, in one move."
     if team().rank: return
-    model = {f'model.{name}': t for name, t in run.model.state_dict().items()}
+    weights = {f'{kind}.{name}': t for kind, network in run.networks.items()
+               for name, t in network.state_dict().items()}
     kept = {k: getattr(run, k) for k in KEPT} | {'fingerprint': run.packed.fingerprint}
-    save_tensors(run.path/RESUME, model | _memory(run.optimizer), json.dumps(kept))
+    save_tensors(run.path/RESUME, weights | _memory(run.optimizer), json.dumps(kept))
 
 # %% ../nbs/33_train.ipynb #c0ffee29
 def _remember(optimizer, memory):
@@ -470,8 +517,9 @@ def restore(run:Run)->Run:
         # older checkpoints are at an epoch's end
         kept = {'losses': run.losses, 'spent': run.spent} | json.loads(text)
         check_fingerprint(run.path, kept.pop('fingerprint'), run.packed.fingerprint)
-        check_fit(path, _starting(tensors, 'model.'), run.model.state_dict())
-        run.model.load_state_dict(_starting(tensors, 'model.'))
+        for kind, network in run.networks.items():
+            check_fit(path, _starting(tensors, f'{kind}.'), network.state_dict())
+            network.load_state_dict(_starting(tensors, f'{kind}.'))
         _remember(run.optimizer, _starting(tensors, 'optimizer.'))
         for name in KEPT: setattr(run, name, type(getattr(run, name))(kept[name]))
     except (json.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError,
@@ -516,6 +564,7 @@ def start_run(
               pick_precision(recipe.precision, device),
               model, task.optimizer(recipe, model), workers, progress,
               checkpoint_minutes=checkpoint_minutes)
+    if average_of(recipe): run.averaged = deepcopy(model).requires_grad_(False)
     return restore(run) if resume else run
 
 # %% ../nbs/33_train.ipynb #c5c5d4ff
@@ -594,7 +643,7 @@ def publish(run:Run)->None:
     if team().rank: return
     write_history(run.path/'history.csv', run.history)
     if run.best_epoch == run.epoch:
-        save_model(run.path/'best.safetensors', run.model, run.meta)
+        save_model(run.path/'best.safetensors', run.judged, run.meta)
 
 def _note(run, row):
     "Add a line to the history, and remember whether it is the best."
@@ -653,6 +702,21 @@ def batches_per_step(recipe:Settings)->int:
     "1 for a recipe that has no such field."
     return getattr(recipe, 'accumulate', 1)
 
+def after_steps(
+    run:Run,
+    steps:int, # In this epoch
+)->Callable: # To be called with the `LossLog` after every step
+    "What is done after each step: the average, where one is wanted; now and then a checkpoint."
+    keep = keep_now_and_then(run)
+    if run.averaged is None: return keep
+    move, average = averager(run.averaged, run.model), average_of(run.recipe)
+    done = run.epoch * steps + math.ceil(run.step / batches_per_step(run.recipe))
+    step = count(done + 1)
+    def after(log):
+        move(share_kept(average, next(step)))
+        keep(log)
+    return after
+
 def train_rest(run:Run)->float: # Mean loss of the whole epoch
     "Train what is left of an epoch."
     log, data = loss_log(run.device), run.task.batches(run)
@@ -663,7 +727,7 @@ def train_rest(run:Run)->float: # Mean loss of the whole epoch
     factor = run.task.factor(run, steps)
     train_one_epoch(shared(run.model), data, run.task.loss(run.recipe), run.optimizer,
                     stats=run.stats, device=run.device, precision=run.precision,
-                    lr_at=factor, log=log, after_step=keep_now_and_then(run),
+                    lr_at=factor, log=log, after_step=after_steps(run, steps),
                     accumulate=group, progress=run.progress)
     set_lr(run.optimizer, factor(steps - 1))   # when no step was left, nobody else has
     return mean_of_all(run, log)
@@ -758,7 +822,7 @@ def finish(run:Run)->dict:
 
 # %% ../nbs/33_train.ipynb #59585654
 def _score_epoch(run):
-    return valid_scores(score_split(run, 'valid', run.model, run.precision))
+    return valid_scores(score_split(run, 'valid', run.judged, run.precision))
 
 def _epoch_batches(run):
     "The recipe's freezing for this epoch, then its batches."
@@ -889,7 +953,7 @@ def train_task(
         if not team().rank: tidy(path, recipe)
         run = start_run(recipe, packed, path, pick_device(str(device)), workers,
                         progress, task, checkpoint_minutes)
-        if compiled: run.model.compile()
+        for network in run.networks.values() if compiled else (): network.compile()
         return _train(run)
 
 def tidy(path:Path, recipe:Settings)->None:
