@@ -5,7 +5,7 @@ PACKAGE := settings.ini setup.py pyproject.toml
 PIP := $(BIN)/python -m pip install -qq
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test machines model lab notebooks docs readme clean
+.PHONY: help demo test machines model student lab notebooks docs readme clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -21,6 +21,9 @@ machines: .venv/dev ## the notebooks that train, as other processors and other s
 
 model: .venv/dev ## the model that ships, anew: make model FACES=folder of CelebAMask-HQ (a night on two cores; resumes)
 	$(BIN)/python .ci/model.py "$(FACES)"
+
+student: .venv/dev ## the small model that ships, anew: make student FACES=folder of CelebAMask-HQ (resumes)
+	$(BIN)/python .ci/model.py "$(FACES)" --student
 
 lab: .venv/dev ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab nbs/index.ipynb

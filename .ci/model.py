@@ -1,8 +1,8 @@
-"""The model that ships, from photos to the file: python .ci/model.py FACES [--work model] [--dest FILE] [--longer]
+"""The models that ship, from photos to the file: python .ci/model.py FACES [--work model] [--dest FILE] [--student | --longer]
 
 FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Each step goes on where it stopped.
-Two cores take a night. With --longer no file is written: the same weights learn on, and results/model_longer.json says what
-that gave.
+Two cores take a night. With --student it is the small network, models/small.safetensors. With --longer no file is written: the
+same weights learn on, and results/model_longer.json says what that gave.
 """
 import argparse
 import tempfile
@@ -31,6 +31,8 @@ def eyes_and_lips(weight: float) -> tuple[float, ...]:
 
 FIRST = replace(DEFAULT, scheme=FACE, size=128, augment='standard', batch_size=16, epochs=14, valid=150, test=100)
 SECOND = replace(FIRST, size=256, augment='flip', epochs=9, warmup=.1, class_weights=eyes_and_lips(2.))
+STUDENT_FIRST = replace(FIRST, model='small_unet', epochs=60)
+STUDENT_SECOND = replace(SECOND, model='small_unet', augment='standard', epochs=30)
 LONGER = replace(SECOND, epochs=10, lr=5e-4, class_weights=eyes_and_lips(3.))
 
 
@@ -76,16 +78,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('faces', type=Path)
     parser.add_argument('--work', type=Path, default=Path('model'), help='where packed photos and runs are kept')
-    parser.add_argument('--dest', type=Path, default=ROOT/'facemask_seg/models/face.safetensors')
-    parser.add_argument('--longer', action='store_true', help='learn on, and note what it gave')
+    parser.add_argument('--dest', type=Path, help='the file (default: where the package has its models)')
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument('--student', action='store_true', help='the small model')
+    instead.add_argument('--longer', action='store_true', help='learn on, and note what it gave')
     args = parser.parse_args()
+    name, runs, first, second = (('small', args.work/'student', STUDENT_FIRST, STUDENT_SECOND) if args.student
+                                 else ('face', args.work, FIRST, SECOND))
     for size in FIRST.size, SECOND.size: pack(args.faces, args.work/f'packed-{size}', size=size, scheme=FACE)
-    fit(FIRST, args.work/'packed-128', args.work/'first')
-    fit(replace(SECOND, start=str(args.work/'first')), args.work/'packed-256', args.work/'second')
-    second, packed = args.work/'second', Packed(args.work/'packed-256')
-    if not args.longer: return write(second, packed, args.dest, [FIRST.to_dict()])
-    fit(replace(LONGER, start=str(second)), packed.path, args.work/'longer')
-    phases = {'shipped': phase(second, packed), 'longer': phase(args.work/'longer', packed)}
+    fit(first, args.work/'packed-128', runs/'first')
+    fit(replace(second, start=str(runs/'first')), args.work/'packed-256', runs/'second')
+    packed, dest = Packed(args.work/'packed-256'), args.dest or ROOT/f'facemask_seg/models/{name}.safetensors'
+    if not args.longer: return write(runs/'second', packed, dest, [first.to_dict()])
+    fit(replace(LONGER, start=str(runs/'second')), packed.path, args.work/'longer')
+    phases = {'shipped': phase(runs/'second', packed), 'longer': phase(args.work/'longer', packed)}
     write_json(ROOT/'results/model_longer.json', phases)
 
 
