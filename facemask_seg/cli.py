@@ -73,7 +73,7 @@ def _in_flags(
 
 # %% ../nbs/52_cli.ipynb #a975fd02
 # Raised when the request, not the code, is at fault
-USER_ERRORS = OSError, ValueError, FloatingPointError
+USER_ERRORS = OSError, ValueError, FloatingPointError, MemoryError
 
 def _guarded(
     run,      # Called without arguments; returns an exit code or None
@@ -87,7 +87,13 @@ def _guarded(
         _say(f'{str(e) or "interrupted."} To go on, type: {shlex.join(words)}')
         return 130
     except USER_ERRORS as e:
-        _say(f'error: {_in_flags(str(e), flags)}')
+        _say(f'error: {_in_flags(str(e), flags) or "too little memory"}')
+        return 2
+    except RuntimeError as e:
+        from facemask_seg.train import out_of_memory
+        if not out_of_memory(e): raise
+        _say('error: the device has too little free memory; '
+             'end what else uses it, or choose another with --device')
         return 2
 
 # %% ../nbs/52_cli.ipynb #b32e8212

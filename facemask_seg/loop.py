@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PRECISIONS', 'predict_probabilities', 'decide', 'pick_device', 'to_device', 'LossLog', 'loss_log', 'autocast',
            'loss_scaler', 'cpu_flags', 'cpu_has_bf16', 'pick_precision', 'forward', 'groups_of', 'train_one_epoch',
-           'evaluate', 'Team', 'team', 'joined']
+           'evaluate', 'Team', 'team', 'own_gpu', 'joined']
 
 # %% ../nbs/31_loop.ipynb #cbc7f76c
 import math
@@ -290,6 +290,18 @@ def team()->Team:
     if not (dist.is_available() and dist.is_initialized()): return Team()
     return Team(dist.get_rank(), dist.get_world_size())
 
+def own_gpu(
+    number:int, # Of this process among those of this machine
+)->torch.device:
+    """The GPU of a process, which is its default one from now on.
+    Raises `ValueError` where there are fewer GPUs than processes."""
+    n = torch.cuda.device_count()
+    if number >= n: raise ValueError(
+        f'more processes than GPUs: this machine has {n}; '
+        f'start torchrun with --nproc-per-node {n}, or say device="cpu"')
+    torch.cuda.set_device(number)
+    return torch.device('cuda', number)
+
 @contextmanager
 def joined(
     device:str='auto', # As for `pick_device`
@@ -298,7 +310,7 @@ def joined(
     Raises `ConnectionError` when another process of it ends."""
     chosen, size = pick_device(device), int(os.environ.get('WORLD_SIZE', 1))
     if chosen.type == 'cuda' and size > 1:
-        chosen = torch.device('cuda', int(os.environ['LOCAL_RANK']))
+        chosen = own_gpu(int(os.environ['LOCAL_RANK']))
     if size > 1: dist.init_process_group('nccl' if chosen.type == 'cuda' else 'gloo')
     try: yield chosen
     except RuntimeError as e:

@@ -13,6 +13,7 @@ import json
 import math
 import operator
 import platform
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -887,9 +888,17 @@ def _check_folder(path):
         'delete it to begin again')
 
 # %% ../nbs/33_train.ipynb #4db3d9a5
+def out_of_memory(
+    error:BaseException,
+)->bool:
+    "Whether an error says that a device, or the machine, has too little memory."
+    said = 'out of memory|ALLOC_FAILED|allocate memory|not enough memory'
+    return (isinstance(error, (MemoryError, torch.OutOfMemoryError))
+            or isinstance(error, RuntimeError) and bool(re.search(said, str(error))))
+
 @contextmanager
 def explain_stop(run:Run)->Iterator[None]:
-    """Adds to a Ctrl-C, and to a loss that is not finite,
+    """Adds to a Ctrl-C, to a loss that is not finite, and to too little memory,
     where it happened and what is safe on disk."""
     recipe, epoch = run.recipe, run.epoch
     where = (f'epoch {epoch + 1} of {recipe.epochs}' if epoch < recipe.epochs
@@ -903,7 +912,11 @@ def explain_stop(run:Run)->Iterator[None]:
     except FloatingPointError as e: raise FloatingPointError(
         f'{where}: {e}; {_safe(run, epoch)}. '
         f'Try a lower lr{rate} or precision fp32 (it was {run.precision}).') from None
-    except (IndexError, RuntimeError):
+    except (IndexError, RuntimeError, MemoryError) as e:
+        if out_of_memory(e): raise MemoryError(
+            f'{where}: {run.device.type} has too little memory for batches of '
+            f'{recipe.batch_size} photos of {run.splits["train"].size} px; '
+            f'{_safe(run, epoch)}. Lower batch_size or size.') from None
         # masks damaged after packing do that, and should be called by their name
         run.packed.verify()
         raise
