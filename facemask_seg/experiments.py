@@ -190,6 +190,11 @@ BEYOND = {
     'head': Experiment('Predict at half size and shuffle pixels up?', 'miou', {
         'baseline': BASELINE,
         'half_size': replace(BASELINE, model='half_unet')}),
+    'averaging': Experiment('The last weights, or an average of many?', 'miou', {
+        'baseline': BASELINE,
+        'averaged': replace(BASELINE, average=.99)}),
+    'only_drawn': Experiment('How far do drawn faces carry on real photos?', 'miou', {
+        'drawn_alone': replace(BASELINE, valid=150, test=100)}),
 }
 EXPERIMENTS = AUTOPSY | IDEAS | BEYOND
 
@@ -909,7 +914,8 @@ def draw_forest(
     judged = runs[0].get('judged', 'test') if runs else 'test'
     axes[-1].set_xlabel(f'{METRICS[experiment.metric]} less that of '
                         f'{experiment.reference}, {judged}', fontsize=9)
-    if not panels: axes[0].set(title='not run yet', yticks=[])
+    if not panels:
+        axes[0].set(title='nothing to compare' if wanted else 'not run yet', yticks=[])
     return fig
 
 # %% ../nbs/41_experiments.ipynb #valid-01
