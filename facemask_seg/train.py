@@ -394,8 +394,8 @@ def averager(
                                             for i in (0, 1))
     @torch.no_grad()
     def move(kept):
-        torch._foreach_lerp_(average, weights, 1 - kept)
-        if counts: torch._foreach_copy_(counts, new_counts)
+        torch._foreach_lerp_(average, weights, 1 - kept) # type: ignore
+        if counts: torch._foreach_copy_(counts, new_counts) # type: ignore
     return move
 
 # %% ../nbs/33_train.ipynb #c0ffee26
@@ -707,7 +707,8 @@ def after_steps(
     run:Run,
     steps:int, # In this epoch
 )->Callable: # To be called with the `LossLog` after every step
-    "What is done after each step: the average, where one is wanted; now and then a checkpoint."
+    """What is done after each step: the average, where one is wanted;
+    now and then a checkpoint."""
     keep = keep_now_and_then(run)
     if run.averaged is None: return keep
     move, average = averager(run.averaged, run.model), average_of(run.recipe)
