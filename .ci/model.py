@@ -85,10 +85,11 @@ def main() -> None:
     args = parser.parse_args()
     name, runs, first, second = (('small', args.work/'student', STUDENT_FIRST, STUDENT_SECOND) if args.student
                                  else ('face', args.work, FIRST, SECOND))
-    for size in FIRST.size, SECOND.size: pack(args.faces, args.work/f'packed-{size}', size=size, scheme=FACE)
-    fit(first, args.work/'packed-128', runs/'first')
-    fit(replace(second, start=str(runs/'first')), args.work/'packed-256', runs/'second')
-    packed, dest = Packed(args.work/'packed-256'), args.dest or ROOT/f'facemask_seg/models/{name}.safetensors'
+    for size in first.size, second.size: pack(args.faces, args.work/f'packed-{size}', size=size, scheme=FACE)
+    fit(first, args.work/f'packed-{first.size}', runs/'first')
+    packed = Packed(args.work/f'packed-{second.size}')
+    fit(replace(second, start=str(runs/'first')), packed.path, runs/'second')
+    dest = args.dest or ROOT/f'facemask_seg/models/{name}.safetensors'
     if not args.longer: return write(runs/'second', packed, dest, [first.to_dict()])
     fit(replace(LONGER, start=str(runs/'second')), packed.path, args.work/'longer')
     phases = {'shipped': phase(runs/'second', packed), 'longer': phase(args.work/'longer', packed)}
