@@ -330,7 +330,7 @@ def newest_run(
 
 def _weights(args):
     """The run or weights file that `args` ask for;
-    None is the model that comes with the package."""
+    None or a name is a model of the package."""
     if args.weights != 'newest': return Path(args.weights) if args.weights else None
     run = newest_run()
     _say(f'weights: {run}, the newest run')
@@ -340,11 +340,12 @@ def _segmenter(args, otherwise=None):
     "The model that `args` ask for, in their scheme or `otherwise`."
     from facemask_seg.labels import read_scheme
     from facemask_seg.predict import Segmenter
+    from facemask_seg.weights import is_shipped
     scheme = read_scheme(args.scheme) if args.scheme else otherwise
     weights = _weights(args)
     try: return Segmenter.load(weights, scheme, args.device)
     except ValueError as e:
-        if weights or not str(e).startswith('cannot map'): raise
+        if not is_shipped(weights) or not str(e).startswith('cannot map'): raise
         raise ValueError(f'{e}; this is the model of the package, '
                          'name your own with --weights RUN') from None
 
@@ -370,8 +371,9 @@ def _score(args):
     from facemask_seg.loop import evaluate
     from facemask_seg.predict import Mirrored
     from facemask_seg.train import check_unseen
+    from facemask_seg.weights import is_shipped
     packed = Packed(args.packed)
-    segmenter = _segmenter(args, None if args.weights else packed.scheme)
+    segmenter = _segmenter(args, packed.scheme if is_shipped(args.weights) else None)
     meta = segmenter.meta
     if packed.size != meta.size:
         _say(f'the photos have {packed.size} px, the model is for {meta.size}: resized')
@@ -398,8 +400,8 @@ def _evaluate(args):
 def _add_weights(parser):
     "The --weights, --scheme and --tta flags of everything that uses a trained model."
     parser.add_argument('--weights', metavar='RUN',
-        help='run folder, .safetensors file, or newest: the newest run under runs/ '
-             '(default: the model of the package)')
+        help='run folder, .safetensors file, newest: the newest run under runs/, '
+             'or small: the small model of the package (default: its model)')
     parser.add_argument('--scheme', metavar='NAME',
         help='classes to find, unions of those of the model: '
              'a built-in scheme such as face, or a JSON file')
@@ -480,7 +482,7 @@ def _add_predict(commands):
     "The `predict` sub-command."
     p = _add(commands, 'predict', _predict, 'find the classes in photos',
         'photo.jpg', 'photos/ --scheme face --skip-existing',
-        'photos/ more/*.png --weights runs/large --out masks')
+        'photos/ more/*.png --weights small --out masks')
     p.add_argument('photos', metavar='PHOTO', nargs='+',
                    help='photo, or folder of photos')
     p.add_argument('--faces', choices=['auto', 'one', 'all'], default='auto',

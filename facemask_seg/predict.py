@@ -32,7 +32,7 @@ from .images import (
 from .labels import EYES_LIPS, Scheme, overlay, read_scheme
 from .loop import decide, forward, pick_device, predict_probabilities
 from .unet import fold
-from .weights import Meta, load_model
+from .weights import Meta, is_shipped, load_model
 
 # %% ../nbs/35_predict.ipynb #80631966
 def full_size_mask(
@@ -247,7 +247,7 @@ class Segmenter:
 
     @classmethod
     def load(cls,
-        run_or_weights:str|Path|None=None, # A run or a .safetensors file; None: the package's
+        run_or_weights:str|Path|None=None, # A run or a .safetensors file; None or a name: the package's
         scheme:Scheme|str|None=None, # Unions of its classes; None: its own, or `EYES_LIPS`
         device:str='auto',       # 'auto', 'cpu', 'cuda', 'mps'
     )->'Segmenter':
@@ -255,7 +255,7 @@ class Segmenter:
         Raises what `load_model` and `Scheme.lookup_from` raise."""
         chosen = pick_device(device)
         model, meta = load_model(run_or_weights, device=chosen)
-        if run_or_weights is None and scheme is None: scheme = EYES_LIPS
+        if scheme is None and is_shipped(run_or_weights): scheme = EYES_LIPS
         if isinstance(scheme, str): scheme = read_scheme(scheme)
         if scheme not in (None, meta.scheme):
             model, meta = (Merged(model, meta.scheme, scheme).eval(),

@@ -209,7 +209,7 @@ class Recipe(Basics):
     """Every choice of a run, and nothing that is not a choice.
     Raises `ValueError` for one that makes no sense."""
     model:str=one_of('resnet34_unet', MODELS) # The network
-    start:str|None=None # A run, weights or 'shipped' to go on from
+    start:str|None=None # A run, weights, 'shipped' or 'small' to go on from
     weights:str|None=None # The encoder's start: None (random), 'imagenet' or a file
     colors:str=one_of('rgb', ('rgb', 'bgr')) # What the first layer takes for red; bgr: blue
     # What of the encoder stays; gradual: less each third
