@@ -12,15 +12,35 @@ sys.path.insert(0, str(ROOT))
 from facemask_seg.deploy import take_turns  # noqa: E402
 
 
-def options(words: str) -> argparse.Namespace:
-    "The flags of every benchmark; `words` says what it measures."
+def flags(words: str, device: bool = False) -> argparse.ArgumentParser:
+    "The flags of every benchmark; `words` says what it measures; with `device`, where."
     parser = argparse.ArgumentParser(description=words)
     parser.add_argument('--quick', action='store_true', help='few rounds of little work: does it run? (nothing is stored)')
     parser.add_argument('--rounds', type=int, help='how often everything is measured, in turns')
     parser.add_argument('--results', default=ROOT/'results'/'benchmarks', type=Path, help='folder for the JSON')
-    if 'training step' in words:
-        parser.add_argument('--compile', action='store_true', help='measure torch.compile too (takes minutes to compile)')
-    return parser.parse_args()
+    parser.set_defaults(device='cpu')
+    if device: parser.add_argument('--device', help='cpu or cuda (default: %(default)s); the JSON of a GPU has a name of its own')
+    return parser
+
+
+def options(words: str, device: bool = False) -> argparse.Namespace:
+    "What the command line says."
+    return flags(words, device).parse_args()
+
+
+def on(device: str, work: Callable) -> Callable:
+    "`work`, and the wait until a GPU has done it."
+    if device == 'cpu': return work
+    import torch
+    def done():
+        work()
+        torch.cuda.synchronize(device)
+    return done
+
+
+def where(args: argparse.Namespace) -> str:
+    "What a claim says about the device: nothing for a CPU."
+    return '' if args.device == 'cpu' else f', {args.device}'
 
 
 def faces() -> Path | None:
@@ -45,16 +65,18 @@ def claim(text: str, value: float, target: float, unit: str = 'times', least: bo
     return dict(claim=text, value=round(value, 4), target=target, unit=unit, least=least, met=bool(met))
 
 
-def machine() -> dict:
+def machine(device: str = 'cpu') -> dict:
     "What the numbers depend on."
     import torch
     from facemask_seg.loop import cpu_has_bf16
     info = Path('/proc/cpuinfo')
     names = [l.partition(':')[2].strip() for l in info.read_text().splitlines() if l.startswith('model name')] if info.exists() else []
     load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else 0.
+    gpu = {} if device == 'cpu' else {'gpu': torch.cuda.get_device_name(device)}
     return dict(date=date.today().isoformat(), processor=(names or [platform.processor()])[0], cores=len(os.sched_getaffinity(0))
                 if hasattr(os, 'sched_getaffinity') else os.cpu_count(), threads=torch.get_num_threads(), bf16=cpu_has_bf16(),
-                load=round(load, 1), versions={p: version(p) for p in ('torch', 'segmentation_models_pytorch', 'opencv-python', 'pillow')})
+                load=round(load, 1), versions={p: version(p) for p in ('torch', 'segmentation_models_pytorch', 'opencv-python', 'pillow')},
+                **gpu)
 
 
 def version(package: str) -> str:
@@ -72,8 +94,9 @@ def table(rows: list[dict]) -> str:
 
 def report(name: str, args: argparse.Namespace, tables: dict[str, list[dict]], claims: list[dict], notes: list[str] = []) -> None:
     "Print everything, and store it as JSON unless it was a quick run."
-    about = machine()
-    print(f'{name}: {about["processor"]}, {about["cores"]} cores, {about["threads"]} threads, torch {about["versions"]["torch"]}, load {about["load"]}')
+    about = machine(args.device)
+    if args.device != 'cpu': name = f'{name}-{args.device.replace(":", "")}'
+    print(f'{name}: {about.get("gpu", "")} {about["processor"]}, {about["cores"]} cores, {about["threads"]} threads, torch {about["versions"]["torch"]}, load {about["load"]}')
     for title, rows in tables.items(): print(f'\n{title}\n{table(rows)}')
     print()
     for c in claims:

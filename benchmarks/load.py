@@ -1,18 +1,20 @@
 """Loading: batches of bytes against a memcpy of the same bytes, augmentation per photo, and the loader's share of a training step.
 
 The peer of a batch is `numpy.copyto` of as many bytes: nothing that hands out a batch can be faster. The peer of the augmentation is
-torchvision's, photo by photo, which gives the same photos but for last bits.
+torchvision's, photo by photo, which gives the same photos but for last bits. On a GPU (--device cuda) batches are copied there and changed there;
+its share of a training is what is lost beside a training on one batch that is there already.
 """
 from pathlib import Path
 
 import numpy as np
 
-from common import claim, in_turns, options, report, scratch
+from common import claim, in_turns, on, options, report, scratch
 
 
-def through(loader) -> None:
-    "Take every batch of a loader."
-    for _ in loader: pass
+def through(loader, device: str = 'cpu') -> None:
+    "Take every batch of a loader, onto a device."
+    for batch in loader:
+        if device != 'cpu': [t.to(device, non_blocking=True) for t in batch]
 
 
 def by_torchvision(packed):
@@ -88,15 +90,47 @@ def share_of_step(packed, rounds: int, steps: int) -> tuple[list[dict], list[dic
     return rows, claims
 
 
+def on_gpu(packed, device: str, n: int, rounds: int) -> tuple[dict, list[dict]]:
+    "Batches that go to a GPU and are changed there; and what a training loses by waiting for them."
+    import torch
+    from facemask_seg.data import FaceDataset, batches
+    from facemask_seg.images import IMAGENET
+    from facemask_seg.loop import pick_precision, train_one_epoch
+    from facemask_seg.losses import LOSSES
+    from facemask_seg.unet import ResNet34UNet
+    def loader(augment, workers): return batches(FaceDataset(packed, augment=augment), n, shuffle=True, workers=workers, device=device)
+    ways = {f'augment={a}, workers={w}': on(device, lambda a=a, w=w: through(loader(a, w), device)) for a in ('none', 'flip', 'standard') for w in (0, 4)}
+    rows = [{f'{packed.size} px, batches of {n}, onto the GPU': k, 'photos a second': len(packed) / s} for k, s in in_turns(ways, rounds).items()]
+    model = ResNet34UNet(packed.scheme.n_outputs).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    def train(data): train_one_epoch(model, data, LOSSES['cross_entropy_dice'], optimizer, stats=IMAGENET, device=device,
+                                     precision=pick_precision('auto', device), progress=False)
+    kept = [tuple(t.to(device) for t in batch) for batch in list(loader('none', 0))[:1]] * (len(packed) // n)
+    ways = {'one batch that is there': on(device, lambda: train(kept))}
+    ways |= {f'augment={a}, workers={w}': on(device, lambda a=a, w=w: train(loader(a, w))) for a, w in (('flip', 0), ('standard', 0), ('standard', 4))}
+    seconds = in_turns(ways, rounds)
+    best = seconds['one batch that is there']
+    shares = [{f'training at {packed.size} px, batches of {n}, on the GPU': k, 'photos a second': len(packed) / s, 'lost': 1 - best / s}
+              for k, s in seconds.items()]
+    lost = shares[2]['lost']
+    return ({f'Loading onto the GPU, {packed.size} px': rows, f'Training on the GPU, {packed.size} px': shares},
+            [claim(f"the loader's share of a training, augment=standard, {packed.size} px, {device}", lost, .02, 'of the time', least=False)])
+
+
 if __name__ == '__main__':
-    args = options(__doc__)
+    args = options(__doc__, device=True)
     from facemask_seg.convert import pack_drawn
     from facemask_seg.packed import Packed
     rounds, tables, claims = args.rounds or (1 if args.quick else 7), {}, []
+    sizes = ((64, 48),) if args.quick else ((128, 256), (256, 96)) if args.device == 'cpu' else ((128, 1280), (256, 640))
     with scratch() as tmp:
-        for size, n in ((64, 48),) if args.quick else ((128, 256), (256, 96)):
+        for size, n in sizes:
             pack_drawn(Path(tmp)/str(size), n, size=size, progress=False)
             packed = Packed(Path(tmp)/str(size))
+            if args.device != 'cpu':
+                more, further = on_gpu(packed, args.device, 16 if args.quick else 64, args.rounds or (1 if args.quick else 3))
+                tables, claims = tables | more, claims + further
+                continue
             tables[f'Loading, {size} px'], more = loading(packed, rounds)
             claims += more
             if size <= 128:

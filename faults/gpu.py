@@ -410,7 +410,7 @@ def main() -> int:
         from PIL import Image
         pack_drawn('faces', FACES, size=SIZE, progress=False)
         Image.fromarray(draw_face(3, 256, None)[0]).save('photo.png')
-        pair = [begun(*TORCHRUN, n, 'facemask_seg', 'train', 'faces', '--run', f'team-{n}', *TINY) for n in (1, 2)] if 'teams' in wanted else []
+        pair = [begun(*TORCHRUN, n, 'facemask_seg', 'train', 'faces', '--run-dir', f'team-{n}', *TINY) for n in (1, 2)] if 'teams' in wanted else []
         compiling = begun(sys.executable, HERE, '--only', 'compiled') if 'compiled' in wanted[:-1] else None   # compilers take long
         for name, check in CHECKS.items():
             if name in wanted and not (compiling and name == 'compiled'):
