@@ -112,7 +112,7 @@ def on_gpu(packed, device: str, n: int, rounds: int) -> tuple[dict, list[dict]]:
     best = seconds['one batch that is there']
     shares = [{f'training at {packed.size} px, batches of {n}, on the GPU': k, 'photos a second': len(packed) / s, 'lost': 1 - best / s}
               for k, s in seconds.items()]
-    lost = shares[2]['lost']
+    lost = max(shares[2]['lost'], .001)    # less cannot be measured
     return ({f'Loading onto the GPU, {packed.size} px': rows, f'Training on the GPU, {packed.size} px': shares},
             [claim(f"the loader's share of a training, augment=standard, {packed.size} px, {device}", lost, .02, 'of the time', least=False)])
 

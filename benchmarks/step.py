@@ -86,11 +86,13 @@ def profile(step, device: str, steps: int) -> list[dict]:
 
 def ways_of(photos, masks, precision: str, args, steps: int) -> dict:
     "All ways to make a step, by name."
+    from facemask_seg.loop import pick_precision
     how = dict(precision=precision, steps=steps)
     ways = {'smp': smp_step(photos, masks, **how)}
     if args.device != 'cpu': ways['smp, channels last'] = smp_step(photos, masks, last=True, **how)
     ways |= {'ours': our_step(photos, masks, **how), 'ours, spreading': with_spreading(our_step(photos, masks, **how))}
-    if args.compile:
+    # a GPU's compilers take minutes, so only in the precision that the device does well
+    if args.compile and (args.device == 'cpu' or precision == pick_precision('auto', args.device)):
         if args.device != 'cpu': ways['smp, channels last, torch.compile'] = smp_step(photos, masks, compiled=True, last=True, **how)
         ways['ours, torch.compile'] = our_step(photos, masks, compiled=True, **how)
     return {name: on(args.device, way) for name, way in ways.items()}
