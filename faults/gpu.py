@@ -13,7 +13,7 @@ from copy import deepcopy
 from pathlib import Path
 
 os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')   # cuBLAS reads it when it begins; needed to be deterministic
-from common import Table, command, workplace  # noqa: E402
+from common import Table, command, environment, workplace  # noqa: E402
 
 HERE = Path(__file__).resolve()
 SIZE, BATCH = 64, 16
@@ -272,6 +272,9 @@ def predicted() -> Lines:
     import numpy as np
     import facemask_seg
     from facemask_seg.predict import Segmenter
+    from facemask_seg.weights import shipped_weights
+    try: shipped_weights()
+    except FileNotFoundError: return (yield "masks of the package's model", 'left out: this copy comes without it')
     photos = [next(Path(facemask_seg.__file__).parent.rglob('astronaut.jpg')), 'photo.png']
     on_cpu, on_gpu = (Segmenter.load(device=d) for d in ('cpu', 'cuda'))
     for tta in False, True:
@@ -353,12 +356,11 @@ def alone_by_nccl() -> Lines:
 
 
 TORCHRUN = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '-m', '--nproc-per-node']
-ENV = os.environ | {'PYTHONPATH': os.pathsep.join(sys.path[:2])}
 
 
 def begun(*words: object) -> subprocess.Popen:
     "A command that runs beside this process."
-    return subprocess.Popen([str(w) for w in words], env=ENV, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen([str(w) for w in words], env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def teams(one: subprocess.Popen, two: subprocess.Popen) -> Lines:
@@ -410,7 +412,7 @@ def main() -> int:
         from PIL import Image
         pack_drawn('faces', FACES, size=SIZE, progress=False)
         Image.fromarray(draw_face(3, 256, None)[0]).save('photo.png')
-        pair = [begun(*TORCHRUN, n, 'facemask_seg', 'train', 'faces', '--run-dir', f'team-{n}', *TINY) for n in (1, 2)] if 'teams' in wanted else []
+        pair = [begun(*TORCHRUN, n, 'facemask_seg', '--', 'train', 'faces', '--run', f'team-{n}', *TINY) for n in (1, 2)] if 'teams' in wanted else []
         compiling = begun(sys.executable, HERE, '--only', 'compiled') if 'compiled' in wanted[:-1] else None   # compilers take long
         for name, check in CHECKS.items():
             if name in wanted and not (compiling and name == 'compiled'):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from common import TINY, Table, contents, make_material, workplace
+from common import TINY, Table, contents, environment, make_material, workplace
 
 SHORT = '--short' in sys.argv
 KILLS = {'train': 5 if SHORT else 20, 'convert': 4 if SHORT else 12}
@@ -165,10 +165,9 @@ def changing(table: Table) -> None:
 
 def one_of_two(table: Table) -> None:
     "Kill one of two processes that train together: the other one ends too, says why, and the run can go on."
-    words = ['train', 'packed', '--run-dir', 'pair', *TINY, '--batch-size', '4']
-    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', '-m', 'facemask_seg']
-    env = os.environ | {'PYTHONPATH': os.pathsep.join(sys.path[:2])}
-    p = subprocess.Popen([*torchrun, *words, '--epochs', '9999'], env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    words = ['train', 'packed', '--run', 'pair', *TINY, '--batch-size', '4']
+    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', '-m', 'facemask_seg', '--']
+    p = subprocess.Popen([*torchrun, *words, '--epochs', '9999'], env=environment(), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while p.poll() is None and not Path('pair/resume.safetensors').exists(): time.sleep(.1)
     listed = subprocess.run(['ps', '-o', 'pid=', '--ppid', str(p.pid)], capture_output=True, text=True).stdout.split()
     os.kill(int(listed[-1]), signal.SIGKILL)

@@ -16,7 +16,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from common import MODEL, TINY, Table, kept, make_material, workplace
+from common import MODEL, TINY, Table, environment, kept, make_material, workplace
 
 SHORT = '--short' in sys.argv
 TIMES = 300 if SHORT else 2000
@@ -115,7 +115,7 @@ def stopped(table: Table, name: str, words: list, begun: Callable, how: signal.S
     shutil.rmtree('out', ignore_errors=True)
     shutil.rmtree('tmp', ignore_errors=True)
     Path('tmp').mkdir()
-    env = os.environ | {'TMPDIR': str(Path('tmp').resolve()), 'PYTHONPATH': os.pathsep.join(sys.path[:2])}
+    env = environment(TMPDIR=str(Path('tmp').resolve()))
     # a shell that put this script into the background has told it to ignore Ctrl-C, and children inherit that
     listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     p = subprocess.Popen([*COMMAND, *words], start_new_session=True, env=env, text=True, preexec_fn=listen,
