@@ -18,7 +18,7 @@ from facemask_seg.data import FaceDataset, batches, split
 from facemask_seg.files import read_json, write_json
 from facemask_seg.labels import EYES_LIPS, FACE, Scheme
 from facemask_seg.loop import evaluate
-from facemask_seg.packed import Packed
+from facemask_seg.packed import MANIFEST, Packed
 from facemask_seg.predict import Merged
 from facemask_seg.train import DEFAULT, fit
 from facemask_seg.weights import Meta, load_model, ship
@@ -29,11 +29,18 @@ def eyes_and_lips(weight: float) -> tuple[float, ...]:
     return tuple(weight if name in ('left_eye', 'right_eye', 'upper_lip', 'lower_lip') else 1. for name in FACE.classes)
 
 
-FIRST = replace(DEFAULT, scheme=FACE, size=128, augment='standard', batch_size=16, epochs=14, valid=150, test=100)
-SECOND = replace(FIRST, size=256, augment='flip', epochs=9, warmup=.1, class_weights=eyes_and_lips(2.))
-STUDENT_FIRST = replace(FIRST, model='small_unet', epochs=60)
-STUDENT_SECOND = replace(SECOND, model='small_unet', augment='standard', epochs=30)
+FIRST = replace(DEFAULT, scheme=FACE, size=128, augment='standard', batch_size=32, lr=1.5e-3, epochs=28, average=.998, valid=150, test=100)
+SECOND = replace(FIRST, size=256, lr=1e-3, epochs=40, warmup=.1, class_weights=eyes_and_lips(2.))
+STUDENT_FIRST = replace(FIRST, model='small_unet', epochs=36)
+STUDENT_SECOND = replace(SECOND, model='small_unet', lr=1.5e-3)
 LONGER = replace(SECOND, epochs=10, lr=5e-4, class_weights=eyes_and_lips(3.))
+
+
+def packed_at(size: int, faces: Path, work: Path) -> Packed:
+    "The photos at one size, packed now unless they were before."
+    dest = work/f'packed-{size}'
+    if not (dest/MANIFEST).exists(): pack(faces, dest, size=size, scheme=FACE)
+    return Packed(dest)
 
 
 def measure(model: nn.Module, meta: Meta, packed: Packed, scheme: Scheme) -> dict:
@@ -85,9 +92,8 @@ def main() -> None:
     args = parser.parse_args()
     name, runs, first, second = (('small', args.work/'student', STUDENT_FIRST, STUDENT_SECOND) if args.student
                                  else ('face', args.work, FIRST, SECOND))
-    for size in first.size, second.size: pack(args.faces, args.work/f'packed-{size}', size=size, scheme=FACE)
-    fit(first, args.work/f'packed-{first.size}', runs/'first')
-    packed = Packed(args.work/f'packed-{second.size}')
+    small, packed = (packed_at(r.size, args.faces, args.work) for r in (first, second))
+    fit(first, small.path, runs/'first')
     fit(replace(second, start=str(runs/'first')), packed.path, runs/'second')
     dest = args.dest or ROOT/f'facemask_seg/models/{name}.safetensors'
     if not args.longer: return write(runs/'second', packed, dest, [first.to_dict()])
