@@ -1,8 +1,8 @@
-"""The models that ship, from photos to the file: python .ci/model.py FACES [--work model] [--dest FILE] [--student | --longer]
+"""The models that ship, from photos to the file: python .ci/model.py FACES [--work model] [--dest FILE] [--student]
 
-FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Each step goes on where it stopped.
-Two cores take a night. With --student it is the small network, models/small.safetensors. With --longer no file is written: the
-same weights learn on, and results/model_longer.json says what that gave.
+FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Each step goes on where it stopped. A GPU takes about seven
+minutes, two cores a night or more. With --student it is the small network, models/small.safetensors. How the training went is
+noted in results/model_training.json.
 """
 import argparse
 import tempfile
@@ -33,7 +33,7 @@ FIRST = replace(DEFAULT, scheme=FACE, size=128, augment='standard', batch_size=3
 SECOND = replace(FIRST, size=256, lr=1e-3, epochs=40, warmup=.1, class_weights=eyes_and_lips(2.))
 STUDENT_FIRST = replace(FIRST, model='small_unet', epochs=36)
 STUDENT_SECOND = replace(SECOND, model='small_unet', lr=1.5e-3)
-LONGER = replace(SECOND, epochs=10, lr=5e-4, class_weights=eyes_and_lips(3.))
+TRAINING = ROOT/'results/model_training.json'
 
 
 def packed_at(size: int, faces: Path, work: Path) -> Packed:
@@ -43,11 +43,11 @@ def packed_at(size: int, faces: Path, work: Path) -> Packed:
     return Packed(dest)
 
 
-def measure(model: nn.Module, meta: Meta, packed: Packed, scheme: Scheme) -> dict:
-    "How good a network is on the test photos, in the classes of `scheme`."
+def measure(model: nn.Module, meta: Meta, packed: Packed, scheme: Scheme, name: str = 'test') -> dict:
+    "How good a network is on the photos of one split, in the classes of `scheme`."
     network = model if scheme == meta.scheme else Merged(model, meta.scheme, scheme)
-    test = split(len(packed), SECOND.valid, SECOND.test)['test']
-    loader = batches(FaceDataset(packed, test.tolist(), scheme), 8)
+    photos = split(len(packed), SECOND.valid, SECOND.test)[name]
+    loader = batches(FaceDataset(packed, photos.tolist(), scheme), 8)
     report = evaluate(network.eval(), loader, scheme, stats=meta.stats, device='cpu')
     return {k: report[k] for k in REPORTED}
 
@@ -71,14 +71,22 @@ def write(run: Path, packed: Packed, dest: Path, earlier: list[dict]) -> None:
     print(f'{dest}: {dest.stat().st_size / 2**20:.1f} MiB')
 
 
-def phase(run: Path, packed: Packed) -> dict:
-    "One phase of training: its recipe in short, its epochs, and what its network scores in 32 bits."
-    model, meta = load_model(run)
-    result, recipe = read_json(run/'result.json'), meta.recipe
+def phase(run: Path) -> dict:
+    "One phase of a training: its recipe in short, how long it took, and its scores in all nineteen classes, epoch by epoch."
+    result = read_json(run/'result.json')
     history = [{k: round(row[k], 5) for k in ('epoch', 'train_loss', 'valid_loss', 'miou')} for row in result['history']]
-    return {'epochs': recipe['epochs'], 'lr': recipe['lr'], 'weight': max(recipe['class_weights']), 'size': recipe['size'],
-            'valid': result['valid']['miou'], 'history': history,
-            'test': {s.name: measure(model, meta, packed, s)['miou'] for s in (EYES_LIPS, FACE)}}
+    return ({k: result['recipe'][k] for k in ('model', 'size', 'epochs', 'batch_size', 'lr', 'augment', 'average')}
+            | {k: result[k] for k in ('device', 'precision', 'seconds', 'best_epoch')}
+            | {k: result[k]['miou'] for k in ('valid', 'test')} | {'history': history})
+
+
+def note(runs: Path, packed: Packed, dest: Path) -> None:
+    "How the training of a file went, and what the file scores, for the model card."
+    model, meta = load_model(dest)
+    scores = {'test': {name: report['miou'] for name, report in meta.card['metrics'].items()},
+              'valid': {s.name: measure(model, meta, packed, s, 'valid')['miou'] for s in (EYES_LIPS, FACE)}}
+    trained = {'file': scores} | {name: phase(runs/name) for name in ('first', 'second')}
+    write_json(TRAINING, (read_json(TRAINING) if TRAINING.exists() else {}) | {dest.stem: trained})
 
 
 def main() -> None:
@@ -86,9 +94,7 @@ def main() -> None:
     parser.add_argument('faces', type=Path)
     parser.add_argument('--work', type=Path, default=Path('model'), help='where packed photos and runs are kept')
     parser.add_argument('--dest', type=Path, help='the file (default: where the package has its models)')
-    instead = parser.add_mutually_exclusive_group()
-    instead.add_argument('--student', action='store_true', help='the small model')
-    instead.add_argument('--longer', action='store_true', help='learn on, and note what it gave')
+    parser.add_argument('--student', action='store_true', help='the small model')
     args = parser.parse_args()
     name, runs, first, second = (('small', args.work/'student', STUDENT_FIRST, STUDENT_SECOND) if args.student
                                  else ('face', args.work, FIRST, SECOND))
@@ -96,10 +102,8 @@ def main() -> None:
     fit(first, small.path, runs/'first')
     fit(replace(second, start=str(runs/'first')), packed.path, runs/'second')
     dest = args.dest or ROOT/f'facemask_seg/models/{name}.safetensors'
-    if not args.longer: return write(runs/'second', packed, dest, [first.to_dict()])
-    fit(replace(LONGER, start=str(runs/'second')), packed.path, args.work/'longer')
-    phases = {'shipped': phase(runs/'second', packed), 'longer': phase(args.work/'longer', packed)}
-    write_json(ROOT/'results/model_longer.json', phases)
+    write(runs/'second', packed, dest, [first.to_dict()])
+    if not args.dest: note(runs, packed, dest)
 
 
 if __name__ == '__main__': main()
