@@ -969,7 +969,7 @@ def _board_cells(line):
     p, seconds = (line['protocol'],
                   '-' if line['seconds'] is None else f"{line['seconds']:,.0f}")
     name = '*never looking*' if line['run'] == 'blind' else line['run']
-    return [name, f'{p.size} px', p.epochs, p.precision, line['seeds'],
+    return [name, f'{p.size} px', p.epochs, p.precision, p.device.partition('_')[0], line['seeds'],
             *(_number(line[k])
               for k in ('miou', 'foreground_iou', 'best', 'score')), seconds]
 
@@ -978,7 +978,7 @@ def leaderboard(
     peers:list[dict]|None=None,  # From `read_peers`; None: those of the course
 )->str:
     "All stored runs, the model that ships and others' models, as Markdown tables."
-    head = ['run', 'size', 'epochs', 'bits', 'seeds', 'mIoU', 'foreground IoU at 0.5',
+    head = ['run', 'size', 'epochs', 'bits', 'on', 'seeds', 'mIoU', 'foreground IoU at 0.5',
             'at its best threshold', 'original score', 'seconds']
     parts, ours = [markdown_table(head, map(_board_cells, board(runs)))], shipped_line()
     if ours:
