@@ -192,8 +192,7 @@ BEYOND = {
         'half_size': replace(BASELINE, model='half_unet')}),
     'averaging': Experiment('The last weights, or an average of many?', 'miou', {
         'baseline': BASELINE,
-        'averaged': replace(BASELINE, average=.99),
-        'averaged_standard': replace(BASELINE, augment='standard', average=.99)}),
+        'averaged': replace(BASELINE, average=.99)}),
     'only_drawn': Experiment('How far do drawn faces carry on real photos?', 'miou', {
         'drawn_alone': replace(BASELINE, valid=150, test=100)}),
 }
