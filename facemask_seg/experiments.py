@@ -527,7 +527,8 @@ def protocols(
         seeds = max((len(paired(each, reference)) for each in mine.values()), default=0)
         return (min(seeds, 3), protocol.size, protocol.epochs,
                 sum(map(len, mine.values())))
-    return sorted(found - with_encoder, key=worth, reverse=True)
+    # the order of their names where they are worth the same: a set has none of its own
+    return sorted(sorted(found - with_encoder, key=str), key=worth, reverse=True)
 
 # %% ../nbs/41_experiments.ipynb #5a61a2dd
 def protocol_with(
