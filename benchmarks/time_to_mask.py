@@ -175,7 +175,7 @@ def main() -> None:
     args = arguments()
     args.quick = args.quick or not args.packed or args.no_peer
     from facemask_seg.convert import pack, pack_drawn
-    from facemask_seg.experiments import compare
+    from facemask_seg.experiments import compare, in_words
     from facemask_seg.loop import pick_device, pick_precision
     from facemask_seg.packed import Packed
     from facemask_seg.train import split_for
@@ -207,8 +207,7 @@ def main() -> None:
     if found['smp']:
         seconds, miou = ({k: float(np.mean([r[what] or 0. for r in runs])) for k, runs in found.items()} for what in ('training', 'miou'))
         told = compare(found['ours'], found['smp'])
-        notes.append(f'mIoU on {packed.path.name if args.packed else "drawn faces"}, test, ours minus smp: {told["difference"]:+.4f}, 95% from {told["low"]:+.4f} to '
-                     f'{told["high"]:+.4f} over photos and {told["seeds"]} seed{"s" * (told["seeds"] != 1)}: {told["verdict"]}')
+        notes.append(f'mIoU on {packed.path.name if args.packed else "drawn faces"}, test, ours less smp: {in_words(told)}')
         claims = [claim(f"time of training for a mask as good, of smp's{where(args)}", seconds['ours'] / seconds['smp'], TIMES, least=False),
                   claim(f"its mIoU on test photos, of smp's{where(args)}", miou['ours'] / max(miou['smp'], 1e-9), SHARE)]
     report('time_to_mask', args, tables, claims, notes)
