@@ -10,6 +10,7 @@ __all__ = ['AUGMENTATIONS', 'split', 'channel_stats', 'flip', 'came_from', 'move
 import copy
 import math
 from collections.abc import Callable, Sequence
+from multiprocessing.util import get_temp_dir
 from typing import NamedTuple
 
 import numpy as np
@@ -243,7 +244,10 @@ class Loader(DataLoader):
         return map(self.finished, loaded) if self.dataset.later else loaded # type: ignore
 
     def _from_processes(self):
-        "Batches; processes begin, hand over and end without being cut short by Ctrl-C."
+        """Batches; processes begin, hand over and end without being cut short by Ctrl-C.
+        Their temporary folder is ours, because one of their own stays when they are
+        killed."""
+        get_temp_dir()
         with undisturbed(): loaded = super().__iter__()
         try:
             while True:
