@@ -95,22 +95,22 @@ def wait_for(condition: Callable, seconds: float) -> bool:
     return False
 
 
-def send(pid: int, how: signal.Signals) -> None:
-    "As it happens: a terminal sends Ctrl-C to a process and its children, a system asks the process to end."
-    (os.killpg if how == signal.SIGINT else os.kill)(pid, how)
+def send(pid: int, how: signal.Signals, to_all: bool = False) -> None:
+    "As it happens: a terminal sends Ctrl-C to a process and its children, a system asks the process, or all, to end."
+    (os.killpg if to_all or how == signal.SIGINT else os.kill)(pid, how)
 
 
-def ended(p: subprocess.Popen, how: signal.Signals) -> str:
+def ended(p: subprocess.Popen, how: signal.Signals, to_all: bool) -> str:
     "What a process says when it is stopped. Where Python takes an object apart a signal is lost: asked again."
     for patience in 20, 20, 60:
-        send(p.pid, how)
+        send(p.pid, how, to_all)
         try: return p.communicate(timeout=patience)[1]
         except subprocess.TimeoutExpired: pass
     os.killpg(p.pid, signal.SIGKILL)
     return f'it did not stop at {how.name}, sent three times\n{p.communicate()[1]}'
 
 
-def stopped(table: Table, name: str, words: list, begun: Callable, how: signal.Signals) -> None:
+def stopped(table: Table, name: str, words: list, begun: Callable, how: signal.Signals, to_all: bool = False) -> None:
     "Start a command, stop it once it has begun, and look for what it leaves."
     shutil.rmtree('out', ignore_errors=True)
     shutil.rmtree('tmp', ignore_errors=True)
@@ -121,17 +121,17 @@ def stopped(table: Table, name: str, words: list, begun: Callable, how: signal.S
     p = subprocess.Popen([*COMMAND, *words], start_new_session=True, env=env, text=True, preexec_fn=listen,
                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if not wait_for(begun, 300): return table.add(name, '', 'it did not begin')
-    error = ended(p, how)
+    error = ended(p, how, to_all)
     wrong = [] if p.returncode == 130 else [f'exit code {p.returncode}: {error[-500:]}']
     if not wait_for(lambda: not processes(p.pid), 10): wrong.append(f'still running: {processes(p.pid)}')
     left = [str(f) for f in [*Path('tmp').iterdir(), *Path('out').rglob('.facemask_seg-*')]]
     if left: wrong.append(f'left over: {left}')
     if 'To go on, type: facemask-seg' not in error or 'Traceback' in error: wrong.append(f'said: {error[-500:]}')
-    table.add(f'{name}, {how.name}', 'nothing left', '\n'.join(wrong))
+    table.add(f'{name}, {how.name}{" to its children, too" if to_all else ""}', 'nothing left', '\n'.join(wrong))
 
 
 def signals(table: Table) -> None:
-    "Three commands, two ways to stop each."
+    "Three commands, three ways to stop each."
     from PIL import Image
     from facemask_seg.convert import pack_drawn
     pack_drawn('long', 400, size=32, progress=False)
@@ -149,6 +149,7 @@ def signals(table: Table) -> None:
         'predict': (['predict', 'many/images', '--out', 'out', '--workers', '2', *MODEL], lambda: any(Path('out').glob('*_mask.png')))}
     for name, (words, begun) in commands.items():
         for how in signal.SIGINT, signal.SIGTERM: stopped(table, name, words, begun, how)
+        for _ in range(1 if SHORT else 10): stopped(table, name, words, begun, signal.SIGTERM, to_all=True)
 
 
 def endless(here: Path, number: int) -> None:
