@@ -121,6 +121,6 @@ if __name__ == '__main__':
             claims.append(claim(f'training photos a second against smp, {about}', seconds['smp'] / seconds['ours'], 1.25))
     tables[f'Where the time goes, {precision}{where(args)}'] = profile(ways['ours'], args.device, steps)
     if cpu and not args.compile:
-        notes.append('torch.compile was 10 to 18% slower than eager when it was measured by hand (2 cores, bf16, 128 and 256 px)')
+        notes.append('torch.compile was slower than eager when it was measured by hand (2 cores, bf16: 13% more time at 128 px, 19% at 256 px)')
     if not cpu: notes.append('fp32 on a GPU: convolutions leave out bits (TF32), which is what PyTorch does unless told otherwise')
     report('step', args, tables, claims, notes)
