@@ -160,11 +160,12 @@ def shipped_weights()->Path: # A .safetensors file
 # %% ../nbs/32_weights.ipynb #whole-04
 def is_shipped(
     run_or_weights:str|Path|None, # A run, a .safetensors file, or a name
-)->bool: # A file or folder of the same name goes before the package's
+)->bool: # A file or a run of the same name goes before the package's
     "Whether a model of the package is meant: by `None`, or by its name."
     if run_or_weights is None: return True
+    path, run = Path(run_or_weights), ('best.safetensors', 'recipe.json')
     named = str(run_or_weights) in shipped_models()
-    return named and not Path(run_or_weights).exists()
+    return named and not path.is_file() and not any((path/f).exists() for f in run)
 
 def _meant(run_or_weights):
     "The path itself, or that of a model of the package."
