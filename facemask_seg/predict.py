@@ -417,7 +417,12 @@ def _lines(row):
     if not row['faces']:
         yield about | {'face': '' if row['faces'] is None else 0} | _in_digits(areas)
 
-def _in_digits(areas): return {name: f'{share:.6f}' for name, share in areas.items()}
+def _in_digits(areas):
+    return {_column(name): f'{share:.6f}' for name, share in areas.items()}
+
+def _column(name):
+    "What a class is called in the table: no two columns have one name."
+    return f'{name}_area' if name in COLUMNS else name
 
 # Names of files need not be UTF-8
 ANY_NAME:dict = {'newline': '', 'encoding': 'utf-8', 'errors': 'surrogateescape'}
@@ -427,7 +432,9 @@ def _read_table(path):
     Raises `ValueError` for another kind of file."""
     if not path.exists() or path.is_file() and not path.stat().st_size: return []
     try:
-        with open(path, **ANY_NAME) as f: table = list(csv.DictReader(f))
+        # a spreadsheet may have put a mark of its own before the first letter
+        with open(path, **ANY_NAME | {'encoding': 'utf-8-sig'}) as f:
+            table = list(csv.DictReader(f))
         ours = not table or 'mask' in table[0]
     except (OSError, csv.Error): ours = False
     if not ours:
