@@ -99,6 +99,10 @@ def _default_colors(n):
     return (_GROUND, *_PALETTE, *more)[:n]
 
 # %% ../nbs/10_labels.ipynb #3073a4f4
+def _as_tuples(x):
+    "A list as a tuple, and what is in it too."
+    return tuple(map(_as_tuples, x)) if isinstance(x, (list, tuple)) else x
+
 @dataclass(frozen=True)
 class Scheme:
     "What the ids of a mask mean: class `i` is `classes[i]`, drawn in `colors[i]`."
@@ -111,6 +115,8 @@ class Scheme:
     def __post_init__(self):
         if not self.colors:
             object.__setattr__(self, 'colors', _default_colors(len(self.classes)))
+        for field in ('classes', 'colors', 'pairs', 'sources'):
+            object.__setattr__(self, field, _as_tuples(getattr(self, field)))
         for check in (_check_classes, _check_colors, _check_pairs, _check_sources):
             check(self)
 
@@ -333,6 +339,7 @@ def show_masks(
     "A grid of photos with their masks and a legend."
     if len(photos) != len(masks):
         raise ValueError(f'{len(photos)} photos but {len(masks)} masks')
+    if not len(photos): raise ValueError('there are no photos to show')
     images = [_drawn(np.asarray(p), np.asarray(m), scheme, style)
               for p, m in zip(photos, masks)]
     cols = cols or min(len(images), 3 if style == 'pair' else 6)
