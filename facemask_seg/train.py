@@ -59,11 +59,19 @@ def _revived(value):
     return (Scheme.from_dict(value) if isinstance(value, dict)
             else tuple(value) if isinstance(value, list) else value)
 
+def _python(value):
+    "Numbers of numpy as Python's own, which JSON keeps; a list as a tuple."
+    if isinstance(value, (np.generic, np.ndarray)): value = value.tolist()
+    return tuple(map(_python, value)) if isinstance(value, (list, tuple)) else value
+
 @dataclass(frozen=True)
 class Settings:
     """A dataclass that JSON can keep, that checks its fields,
     and that can tell what sets it apart from another."""
-    def __post_init__(self): check_fields(self)
+    def __post_init__(self):
+        for f in fields(self):
+            object.__setattr__(self, f.name, _python(getattr(self, f.name)))
+        check_fields(self)
 
     def to_dict(self)->dict:
         "As JSON keeps it."
@@ -650,7 +658,7 @@ def _note(run, row):
     "Add a line to the history, and remember whether it is the best."
     run.history.append(row)
     score = run.task.best(row)
-    if score is not None and score > run.best_score:
+    if score is not None and (score > run.best_score or score == run.best_score == 0):
         run.best_epoch, run.best_score = run.epoch, score
 
 def keep_now_and_then(run:Run)->Callable: # To be called with the `LossLog` after every step
