@@ -26,7 +26,7 @@ from .convert import Item, check_item, find_items, find_layout
 from .data import FaceDataset, batches
 from .files import show_progress
 from .images import RAW, Stats, read_mask, read_photo
-from .labels import CELEBAMASK, FOREGROUND
+from .labels import CELEBAMASK, FOREGROUND, IGNORE
 from .loop import forward
 from .losses import LOSSES, channel_targets, check_batch
 from .metrics import ConfusionMatrix, by_photo, foreground_iou, photo_record, report
@@ -357,10 +357,11 @@ def score_outputs(
     cm, ious, columns, counts = ConfusionMatrix(2), [], [], []
     for out, masks in seen:
         marked = out[:, 0] > threshold
-        cm.update(marked, masks > 0)
+        truth = torch.where(masks == IGNORE, IGNORE, (masks > 0).long())
+        cm.update(marked, truth)
         ious.append(foreground_iou(marked, masks))
         columns.append(original_columns(out, masks))
-        counts.append(by_photo(marked, masks > 0, 2))
+        counts.append(by_photo(marked, truth, 2))
     pixels = cm.matrix.sum(0)
     return report(cm, FOREGROUND, torch.cat(ious)) | {
         'original_score': torch.cat(columns).double().mean().item(),

@@ -506,7 +506,8 @@ def draw_run(
     picture, epochs = Picture(8, 3), [row['epoch'] for row in history]
     left, right = picture.subplots(1, 2)
     for key in history[0]:
-        ax = left if 'loss' in key else right if 'iou' in key else None
+        ax = (left if key in ('train_loss', 'valid_loss') else right if 'iou' in key
+              else None)
         bold = dict(color='black', lw=2) if key == 'miou' else {}
         if ax:
             ax.plot(epochs, [row[key] for row in history], marker='.',
