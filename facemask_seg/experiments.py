@@ -775,7 +775,8 @@ def answers(
         for line in summarize(experiment, runs, p):
             if line['run'] in claims and 'verdict' in line:
                 said[line['run']].append(f'{in_words(line)} at {p.size} px, '
-                                         f'{counted(p.epochs, "epoch")}, {p.precision}')
+                                         f'{counted(p.epochs, "epoch")}, {p.precision}, '
+                                         f'{p.device.partition("_")[0]}')
     return '\n'.join(f"- {claims[name]}: {'; '.join(each) or 'not run yet'}."
                      for name, each in said.items())
 
@@ -986,11 +987,13 @@ def leaderboard(
                      "foreground IoU "
                      f"{ours['foreground_iou']:.3f} on {ours['n']} unseen faces at "
                      f"{ours['size']} px.")
-    names = 'name', 'left_eye', 'right_eye', 'lips', 'miou', 'kind', 'source'
-    others = [[p.get(k, '-') for k in names]
+    names = {'name': 'name', 'left_eye': 'left eye', 'right_eye': 'right eye', 'lips': 'lips',
+             'miou': 'mIoU', 'kind': 'kind', 'source': 'source'}
+    digits:Callable = lambda v: f'{v:.2f}' if isinstance(v, float) else v
+    others = [[digits(p.get(k, '-')) for k in names]
               for p in (read_peers() if peers is None else peers)]
     if others:
-        parts.append(markdown_table([n.replace('_', ' ') for n in names], others))
+        parts.append(markdown_table(list(names.values()), others))
     return '\n\n'.join(parts)
 
 # %% ../nbs/41_experiments.ipynb #board-08
