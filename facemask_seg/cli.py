@@ -18,6 +18,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from . import __version__
 
 # %% ../nbs/52_cli.ipynb #e686a719
@@ -72,6 +73,12 @@ def _in_flags(
     return re.sub(r"""\b([a-z_]+)=(['"]?)(\w+)\2( \(--[^)]*\))?""", flag, message)
 
 # %% ../nbs/52_cli.ipynb #a975fd02
+def _typed(*words):
+    "Words as one types them here: Windows knows double quotes only, and no other shell minds."
+    if sys.platform != 'win32': return shlex.join(words)
+    from subprocess import list2cmdline
+    return list2cmdline(words)
+
 # Raised when the request, not the code, is at fault
 USER_ERRORS = OSError, ValueError, FloatingPointError, MemoryError
 
@@ -84,7 +91,7 @@ def _guarded(
     try: return run() or 0
     except SystemExit as e: return int(e.code or 0)
     except KeyboardInterrupt as e:
-        _say(f'{str(e) or "interrupted."} To go on, type: {shlex.join(words)}')
+        _say(f'{str(e) or "interrupted."} To go on, type: {_typed(*words)}')
         return 130
     except USER_ERRORS as e:
         _say(f'error: {_in_flags(str(e), flags) or "too little memory"}')
@@ -131,7 +138,7 @@ def _convert(args):
     print(f'{_count(manifest["n"])} of {manifest["size"]} px in {args.dest}; left out: '
           f'{len(manifest["problems"])}')
     print(f'pixels: {_shares(manifest)}')
-    if not args.original: print(f'next: {NAME} train {shlex.quote(args.dest)}')
+    if not args.original: print(f'next: {NAME} train {_typed(args.dest)}')
 
 def _pack(args):
     "`convert.pack` with the flags of `convert`."
@@ -293,7 +300,7 @@ def _train(args):
     print(table(result['test']) if result['test']
           else f'{len(packed)} photos leave none for testing')
     print(f'test split; best epoch {result["best_epoch"]}; everything is in {run}')
-    print(f'next: {NAME} predict PHOTO --weights {shlex.quote(str(run))}')
+    print(f'next: {NAME} predict PHOTO --weights {_typed(str(run))}')
 
 # %% ../nbs/52_cli.ipynb #228c7d60
 def _add_device(parser):
@@ -398,13 +405,16 @@ def _evaluate(args):
 
 # %% ../nbs/52_cli.ipynb #448e9e62
 def _add_weights(parser):
-    "The --weights, --scheme and --tta flags of everything that uses a trained model."
+    "The --weights and --scheme flags of everything that uses a trained model."
     parser.add_argument('--weights', metavar='RUN',
         help='run folder, .safetensors file, newest: the newest run under runs/, '
              'or small: the small model of the package (default: its model)')
     parser.add_argument('--scheme', metavar='NAME',
         help='classes to find, unions of those of the model: '
              'a built-in scheme such as face, or a JSON file')
+
+def _add_looks(parser):
+    "The --tta flag of what runs a model."
     parser.add_argument('--tta', action='store_true',
         help='look at the mirror image of each photo, too: a little better, '
              'at twice the cost')
@@ -417,6 +427,7 @@ def _add_evaluate(commands):
         'other-faces --split all --scheme foreground --json')
     p.add_argument('packed', metavar='PACKED', help=PACKED)
     _add_weights(p)
+    _add_looks(p)
     p.add_argument('--split', choices=['all', 'train', 'valid', 'test'], default='test',
         help='which photos, as the run divided them (default: %(default)s)')
     p.add_argument('--json', action='store_true',
@@ -489,6 +500,7 @@ def _add_predict(commands):
         help='one face fills the photo, all that are found in it, '
              'or what the model is made for (default: %(default)s)')
     _add_weights(p)
+    _add_looks(p)
     p.add_argument('--out', metavar='DIR', default='predictions',
         help='where masks, overlays and faces.csv go (default: %(default)s)')
     there = p.add_mutually_exclusive_group()
@@ -549,7 +561,7 @@ def _demo(args):
 
 def _pointers(picture, run):
     "Where to look next."
-    quoted = shlex.quote(str(run))
+    quoted = _typed(str(run))
     return '\n'.join([
         f'Look at      {picture}   photos, true masks, predicted masks',
         f'             {run/"curve.png"}   how it learned',
@@ -584,7 +596,10 @@ def _experiment(args):
     or list what there is, or the leaderboard."""
     from facemask_seg.experiments import EXPERIMENTS, leaderboard, markdown, read_runs, run_experiment
     # None: the course's own
-    stored = args.results if Path(args.results).is_dir() else None
+    stored = None if args.results == 'results' else args.results
+    if Path(args.results).is_dir(): stored = args.results
+    elif stored and args.leaderboard:
+        raise FileNotFoundError(f'{stored}: no such folder')
     if args.leaderboard: return print(leaderboard(read_runs(stored)))
     if args.list: return _list_experiments(read_runs(args.results))
     if not (args.name and args.data): raise ValueError(
@@ -679,9 +694,16 @@ def _ended_politely():
     finally:
         if before is not None: signal.signal(signal.SIGTERM, before)
 
+def _print_anything():
+    """From here on, letters that a terminal or a file does not know, as often on
+    Windows, come out as \\u540d: no work is lost to the name of a folder."""
+    out:Any = sys.stdout
+    if hasattr(out, 'reconfigure'): out.reconfigure(errors='backslashreplace')
+
 def main(
     argv:list[str]|None=None, # The words after the command's name; None: its own
 )->int: # Exit code: 0 done, 2 user's mistake, 130 Ctrl-C or SIGTERM
     "The `facemask-seg` command."
+    _print_anything()
     with _ended_politely():
         return _run(make_parser(), sys.argv[1:] if argv is None else argv)
