@@ -387,7 +387,7 @@ def _plan_packed(source, size, scheme, ids, limit):
     packed = Packed(source).verify()
     items = range(len(packed))[:limit]
     about = dict(layout='packed', faces=len(items), fingerprint=packed.fingerprint,
-                 source=packed.manifest['source'])
+                 source=packed.manifest.get('source'))
     settings = dict(size=size, scheme=scheme.to_dict(), source=about)
     table = scheme.lookup_from(packed.scheme)
     convert = partial(_resize_face, packed=packed, table=table, size=size)

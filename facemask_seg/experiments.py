@@ -385,7 +385,9 @@ def learn_blind(
     n_classes:int,
 )->tuple[torch.Tensor, float]: # The mask (H,W), and the share it took
     "The best mask that never looks, its threshold chosen on about 100 of the masks."
-    shares = torch.stack([(masks == c).float().mean(0) for c in range(n_classes)])
+    counts = torch.stack([(masks == c).sum(0) for c in range(n_classes)])
+    counts[0] += counts.sum(0) == 0   # a pixel that nobody knows in any mask
+    shares = counts / counts.sum(0)
     few = masks[::max(1, len(masks) // 100)]
     threshold = best_threshold([((1 - shares[0]).expand(len(few), 1, -1, -1), few)])
     return blind_mask(shares, threshold), threshold
@@ -458,9 +460,14 @@ def run_experiment(
 # %% ../nbs/41_experiments.ipynb #86a55631
 def results_folder()->Path:
     """Where the results of this course are:
-    inside an installed package, beside it in a checkout."""
+    inside an installed package, beside it in a checkout.
+    Raises `FileNotFoundError` in a copy without them."""
     package = Path(facemask_seg.__file__).parent
-    return next(f for f in (package/'results', package.parent/'results') if f.is_dir())
+    places = package/'results', package.parent/'results'
+    found = next((f for f in places if f.is_dir()), None)
+    if found is None: raise FileNotFoundError(
+        f'{places[1]}: the results of the course are not there; name a folder of yours')
+    return found
 
 def read_runs(
     results:str|Path|None=None, # A folder with a folder `runs`; None: that of the course

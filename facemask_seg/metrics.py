@@ -18,6 +18,8 @@ from .labels import IGNORE, Scheme
 def _ids(x, name):
     "`x` as a tensor of whole numbers; `name` is what an error calls it."
     x = x if isinstance(x, torch.Tensor) else torch.from_numpy(np.array(x))
+    # torch can hold these and not compare them
+    if x.dtype in (torch.uint16, torch.uint32, torch.uint64): return x.long()
     if not x.is_floating_point(): return x
     raise ValueError(f'{name} must hold class ids (whole numbers), got {x.dtype}: '
                      'take the argmax first')

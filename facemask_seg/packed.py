@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import math
+import operator
 import os
 import zlib
 from bisect import bisect_right
@@ -70,7 +71,8 @@ def _part(dest, name):
 
 def _line(entry):
     "One line of the journal."
-    return json.dumps(entry) + '\n'
+    # numbers of numpy are numbers too
+    return json.dumps(entry, default=operator.index) + '\n'
 
 def _checksum(photo, mask):
     "A number that almost certainly changes when one of the bytes does (CRC-32)."
@@ -260,7 +262,7 @@ class PackWriter:
     ):
         """Start or continue. `FileExistsError` on other content,
         `FolderBusy` beside a writer."""
-        self.dest, self.settings = Path(dest), json.loads(json.dumps(settings))
+        self.dest, self.settings = Path(dest), json.loads(_line(settings))
         self.scheme = Scheme.from_dict(self.settings['scheme'])
         if (self.dest/MANIFEST).exists(): raise FileExistsError(
             f'{self.dest} is a finished packed folder already; '
