@@ -433,8 +433,8 @@ def _read_table(path):
     if not path.exists() or path.is_file() and not path.stat().st_size: return []
     try:
         # a spreadsheet may have put a mark of its own before the first letter
-        with open(path, **ANY_NAME | {'encoding': 'utf-8-sig'}) as f:
-            table = list(csv.DictReader(f))
+        with open(path, newline='', encoding='utf-8-sig',
+                  errors='surrogateescape') as f: table = list(csv.DictReader(f))
         ours = not table or 'mask' in table[0]
     except (OSError, csv.Error): ours = False
     if not ours:
