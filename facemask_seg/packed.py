@@ -411,7 +411,7 @@ class Packed:
         path:str|os.PathLike, # A folder that `pack` or `pack_drawn` made
     ):
         "Open. Raises `FileNotFoundError`, or `ValueError` for what is not whole."
-        self.path = Path(path)
+        self.path, self.home = Path(path), Path(path).absolute()
         self.manifest = m = _read_manifest(self.path)
         self.scheme, self.size = _read_scheme(self.path, m), m['size']
         self.names, self.fingerprint = m['names'], m['fingerprint']
@@ -423,7 +423,7 @@ class Packed:
     def verify(self)->'Packed': # Itself
         """Read everything.
         Raises `ValueError` when a single byte is not what was packed."""
-        found = measure(self.path, self.size, self.scheme)
+        found = measure(self.home, self.size, self.scheme)
         wrong = [k for k in found if found[k] != self.manifest.get(k, found[k])]
         if wrong: raise ValueError(
             f'{self.path}: {", ".join(wrong)} are not what {MANIFEST} says: '
@@ -435,7 +435,7 @@ class Packed:
     def __repr__(self):
         classes = ', '.join(self.scheme.classes[1:])
         return f'Packed({len(self)} faces of {self.size} px, {classes})'
-    def __reduce__(self): return Packed, (self.path,)
+    def __reduce__(self): return Packed, (self.home,)
 
 # %% ../nbs/14_packed.ipynb #87d0a125
 def class_shares(
@@ -548,7 +548,7 @@ class Shards(Packed):
     ):
         """Open all.
         Raises what `Packed` does, and `ValueError` naming a shard that does not fit."""
-        self.path = Path(path)
+        self.path, self.home = Path(path), Path(path).absolute()
         self.shards = [Packed(f) for f in find_shards(path) or [path]]
         _check_alike(self.shards)
         self.manifest = m = _all_manifests(self.shards)
