@@ -421,6 +421,16 @@ def run_blind(
     return run
 
 # %% ../nbs/41_experiments.ipynb #40ab7edd
+def _check_given(name, recipes, start, report_masks):
+    "Refuse what is missing before the first run, not hours later."
+    if any(getattr(r, 'start', None) for r in recipes):
+        if start is None: raise ValueError(
+            f'{name} goes on from another run; say which: start=RUN (--start RUN)')
+        weights_path(start)
+    if report_masks is None and any(getattr(r, 'masks', '') == 'report' for r in recipes):
+        raise ValueError(f"{name} wants the report's masks: a folder from pack_original, "
+                         'report_masks=FOLDER (--report-masks PACKED)')
+
 def run_experiment(
     name:str, # A key of `EXPERIMENTS`
     data:str|Path, # A packed folder
@@ -436,7 +446,7 @@ def run_experiment(
     **choices, # size, epochs, precision, as in `prepare`
 )->Iterator[dict]: # The runs, one by one, as they end
     """Make an experiment's runs; what another process is making is passed over.
-    Raises `ValueError` for an unknown name."""
+    Raises `ValueError` for an unknown name, and for what is missing."""
     if name not in EXPERIMENTS:
         raise ValueError(
             f'no experiment is called {name!r}; there are {", ".join(EXPERIMENTS)}')
@@ -444,18 +454,22 @@ def run_experiment(
     def say(text):
         if progress: print(text, flush=True)
     packed, stored = Packed(data), Path(results)/'runs'
+    jobs = [(run, prepare(recipe, encoder, start, seed=seed, **choices))
+            for seed in range(seeds) for run, recipe in EXPERIMENTS[name].recipes.items()]
+    def address(run, recipe): return f'{run}-{plan(recipe, packed, device)}-s{recipe.seed}'
+    def wanted(run, recipe):
+        return not (missing and (stored/f'{address(run, recipe)}.json').exists())
+    to_make = [recipe for run, recipe in jobs if wanted(run, recipe)]
+    _check_given(name, to_make, start, report_masks)
     if not (stored/f'{blind_address(packed)}.json').exists(): run_blind(data, results)
-    for seed in range(seeds):
-        for run, recipe in EXPERIMENTS[name].recipes.items():
-            recipe = prepare(recipe, encoder, start, seed=seed, **choices)
-            address = f'{run}-{plan(recipe, packed, device)}-s{seed}'
-            if missing and (stored/f'{address}.json').exists(): continue
-            say(f'run {address}')
-            try:
-                made = run_recipe(run, recipe, data, results, runs, report_masks,
-                                  device, progress)
-            except FolderBusy: say('another process is at it: passed over')
-            else: yield made
+    for run, recipe in jobs:
+        if not wanted(run, recipe): continue
+        say(f'run {address(run, recipe)}')
+        try:
+            made = run_recipe(run, recipe, data, results, runs, report_masks,
+                              device, progress)
+        except FolderBusy: say('another process is at it: passed over')
+        else: yield made
 
 # %% ../nbs/41_experiments.ipynb #86a55631
 def results_folder()->Path:
