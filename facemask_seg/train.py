@@ -907,8 +907,8 @@ def out_of_memory(
 
 @contextmanager
 def explain_stop(run:Run)->Iterator[None]:
-    """Adds to a Ctrl-C, to a loss that is not finite, and to too little memory,
-    where it happened and what is safe on disk."""
+    """Adds to a Ctrl-C, to a loss that is not finite, to too little memory
+    and to too small batches where it happened, what is safe on disk, or what to do."""
     recipe, epoch = run.recipe, run.epoch
     where = (f'epoch {epoch + 1} of {recipe.epochs}' if epoch < recipe.epochs
              else 'the last evaluation')
@@ -921,6 +921,13 @@ def explain_stop(run:Run)->Iterator[None]:
     except FloatingPointError as e: raise FloatingPointError(
         f'{where}: {e}; {_safe(run, epoch)}. '
         f'Try a lower lr{rate} or precision fp32 (it was {run.precision}).') from None
+    except ValueError as e:
+        # PyTorch's words for a batch norm that has one number to compare
+        if 'more than 1 value per channel' not in str(e): raise
+        raise ValueError(
+            f'{where}: one photo of {run.splits["train"].size} px at a time is too '
+            'little for batch normalization. Raise batch_size or size, '
+            'or train on more photos.') from None
     except (IndexError, RuntimeError, MemoryError) as e:
         if out_of_memory(e): raise MemoryError(
             f'{where}: {run.device.type} has too little memory for batches of '
