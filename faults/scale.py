@@ -43,7 +43,7 @@ def held() -> int:
 
 
 class Watch:
-    "Looks at the memory fifty times a second, often enough for the peaks, and remembers the most of each tenth."
+    "Looks at the memory often enough for the peaks, in the short form fifty times a second, and remembers the most of each tenth."
     def __init__(self, table: Table, what: str):
         self.table, self.what, self.now, self.tenths, self.over = table, what, 0, [], threading.Event()
 
@@ -53,7 +53,7 @@ class Watch:
         return self
 
     def look(self) -> None:
-        while not self.over.wait(.02): self.now = max(self.now, held())
+        while not self.over.wait(.02 if SHORT else .2): self.now = max(self.now, held())
 
     def tenth(self) -> None:
         "One more tenth is done."
