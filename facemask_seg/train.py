@@ -37,7 +37,7 @@ from .data import (
     AUGMENTATIONS, FaceDataset, batches, channel_stats, split)
 from .files import atomic, lock, read_json, sweep, write_json
 from .images import IMAGENET, MAX_SIDE, RAW, Stats
-from .labels import EYES_LIPS, Picture, Scheme
+from .labels import EYES_LIPS, Picture, Scheme, as_tuples
 from .loop import (
     LossLog, evaluate, loss_log, pick_device, pick_precision, team, train_one_epoch)
 from .losses import LOSSES, MISTAKES
@@ -54,15 +54,8 @@ def _plain(value):
             else list(value) if isinstance(value, tuple) else value)
 
 def _revived(value):
-    """The inverse of `_plain`: of all fields only a scheme is a dict,
-    and only tuples are lists."""
-    return (Scheme.from_dict(value) if isinstance(value, dict)
-            else tuple(value) if isinstance(value, list) else value)
-
-def _python(value):
-    "Numbers of numpy as Python's own, which JSON keeps; a list as a tuple."
-    if isinstance(value, (np.generic, np.ndarray)): value = value.tolist()
-    return tuple(map(_python, value)) if isinstance(value, (list, tuple)) else value
+    "The inverse of `_plain`: of all fields only a scheme is a dict."
+    return Scheme.from_dict(value) if isinstance(value, dict) else value
 
 @dataclass(frozen=True)
 class Settings:
@@ -70,7 +63,7 @@ class Settings:
     and that can tell what sets it apart from another."""
     def __post_init__(self):
         for f in fields(self):
-            object.__setattr__(self, f.name, _python(getattr(self, f.name)))
+            object.__setattr__(self, f.name, as_tuples(getattr(self, f.name)))
         check_fields(self)
 
     def to_dict(self)->dict:
