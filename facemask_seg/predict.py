@@ -432,7 +432,7 @@ def _column(name):
     return f'{name}_area' if name in COLUMNS else name
 
 # Names of files need not be UTF-8
-ANY_NAME:dict = {'newline': '', 'encoding': 'utf-8', 'errors': 'surrogateescape'}
+ANY_NAME:dict = {'newline': '', 'errors': 'surrogateescape'}
 
 def _read_table(path):
     """The lines of a table that is there already.
@@ -440,8 +440,8 @@ def _read_table(path):
     if not path.exists() or path.is_file() and not path.stat().st_size: return []
     try:
         # a spreadsheet may have put a mark of its own before the first letter
-        with open(path, newline='', encoding='utf-8-sig',
-                  errors='surrogateescape') as f: table = list(csv.DictReader(f))
+        with open(path, encoding='utf-8-sig', **ANY_NAME) as f:
+            table = list(csv.DictReader(f))
         ours = not table or 'mask' in table[0]
     except (OSError, csv.Error): ours = False
     if not ours:
@@ -469,7 +469,7 @@ def _write_table(path, rows):
     lines = [line for line in _read_table(path) if line['mask'] not in new] + lines
     names = dict.fromkeys(
         [*COLUMNS, *(name for line in lines for name in line if name)])
-    with atomic(path) as temporary, open(temporary, 'w', **ANY_NAME) as f:
+    with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8', **ANY_NAME) as f:
         table = csv.DictWriter(f, list(names), restval='', extrasaction='ignore')
         table.writeheader()
         table.writerows(lines)
