@@ -595,12 +595,12 @@ def _experiment(args):
     """Make the runs of an experiment, then show its table;
     or list what there is, or the leaderboard."""
     from facemask_seg.experiments import EXPERIMENTS, leaderboard, markdown, read_runs, run_experiment
-    # None: the course's own
-    stored = None if args.results == 'results' else args.results
-    if Path(args.results).is_dir(): stored = args.results
-    elif stored and args.leaderboard:
-        raise FileNotFoundError(f'{stored}: no such folder')
-    if args.leaderboard: return print(leaderboard(read_runs(stored)))
+    if args.leaderboard:
+        there = Path(args.results).is_dir()
+        if not there and args.results != 'results':
+            raise FileNotFoundError(f'{args.results}: no such folder')
+        # None: the course's own
+        return print(leaderboard(read_runs(args.results if there else None)))
     if args.list: return _list_experiments(read_runs(args.results))
     if not (args.name and args.data): raise ValueError(
         f'name an experiment and --data PACKED; {NAME} experiment --list shows what '
