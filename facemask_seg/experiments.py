@@ -193,6 +193,10 @@ BEYOND = {
     'averaging': Experiment('The last weights, or an average of many?', 'miou', {
         'baseline': BASELINE,
         'averaged': replace(BASELINE, average=.99)}),
+    'together': Experiment('More faces, smaller batches and drawn faces first, for a '
+                           'long time?', 'miou', {
+        'faces_3500': with_photos(3500),
+        'together': replace(with_photos(3500), batch_size=8, start='drawn')}),
     'only_drawn': Experiment('How far do drawn faces carry on real photos?', 'miou', {
         'drawn_alone': replace(BASELINE, valid=150, test=100)}),
 }
@@ -235,7 +239,7 @@ class Protocol(NamedTuple):
     precision:str # 'bf16', 'fp16' or 'fp32'
     device:str # In one word
     data:str # Fingerprint of the packed folder, 8 hex digits
-    encoder:str|None=None # 'imagenet', or the fingerprint of an encoder's file; None: random weights
+    start:str|None=None # 'imagenet', or the fingerprint of the weights to go on from; None: random weights
 
     def __str__(self):
         parts = f'{self.size}px', f'{self.epochs}ep', *self[2:]
@@ -268,9 +272,9 @@ def plan(
     size = recipe.size if isinstance(recipe, Recipe) else packed.size
     place = pick_device(str(device))
     precision = pick_precision(recipe.precision, place)
-    data, encoder = packed.fingerprint[:8], encoder_word(recipe.weights)
+    start = encoder_word(recipe.weights or getattr(recipe, 'start', None))
     return Protocol(size, epochs_of(recipe.to_dict()), precision,
-                    one_word(device_name(place)), data, encoder)
+                    one_word(device_name(place)), packed.fingerprint[:8], start)
 
 # %% ../nbs/41_experiments.ipynb #fit-00
 # By the name of a recipe's scheme: the scheme that its masks are judged by
@@ -362,11 +366,10 @@ def run_recipe(
         result = train_one(recipe, data, folder/'run', device, progress, report_masks)
         more = (score_fit(recipe, data, folder/'run', device)
                 if isinstance(recipe, Recipe) else {})
-        run = ({'run': name, 'size': protocol.size, 'encoder': protocol.encoder}
-               | result | more)
-        run['recipe'] = result['recipe'] | {'weights': protocol.encoder}
-        if run['recipe'].get('start'):
-            run['recipe']['start'] = encoder_word(result['recipe']['start'])
+        encoder = encoder_word(recipe.weights)
+        run = {'run': name, 'size': protocol.size, 'encoder': encoder} | result | more
+        run['recipe'] = result['recipe'] | {'weights': encoder}
+        if run['recipe'].get('start'): run['recipe']['start'] = protocol.start
         write_json(Path(results)/'runs'/f'{address}.json', run)
     shutil.rmtree(folder, ignore_errors=True)
     return run
@@ -456,11 +459,10 @@ def run_experiment(
     packed, stored = Packed(data), Path(results)/'runs'
     jobs = [(run, prepare(recipe, encoder, start, seed=seed, **choices))
             for seed in range(seeds) for run, recipe in EXPERIMENTS[name].recipes.items()]
+    _check_given(name, [recipe for _, recipe in jobs], start, report_masks)
     def address(run, recipe): return f'{run}-{plan(recipe, packed, device)}-s{recipe.seed}'
     def wanted(run, recipe):
         return not (missing and (stored/f'{address(run, recipe)}.json').exists())
-    to_make = [recipe for run, recipe in jobs if wanted(run, recipe)]
-    _check_given(name, to_make, start, report_masks)
     if not (stored/f'{blind_address(packed)}.json').exists(): run_blind(data, results)
     for run, recipe in jobs:
         if not wanted(run, recipe): continue
@@ -500,18 +502,22 @@ def read_runs(
     return runs
 
 # %% ../nbs/41_experiments.ipynb #2affd10b
+def start_of(run:dict)->str|None:
+    "What the weights of a stored run go on from, as in `Protocol`."
+    return run.get('encoder') or run.get('recipe', {}).get('start')
+
 def protocol_of(run:dict)->Protocol:
     "The protocol of a stored run; an early control did not note its precision."
     data, device = run['data']['fingerprint'][:8], one_word(run['device'])
     precision = run.get('precision', 'fp32')
     return Protocol(run['size'], epochs_of(run['recipe']), precision, device, data,
-                    run['encoder'])
+                    start_of(run))
 
 # %% ../nbs/41_experiments.ipynb #408c073f
 def fits(run:dict, protocol:Protocol)->bool:
     "Whether a stored run belongs to a table."
     mine = protocol_of(run)
-    return mine == protocol or mine == protocol._replace(encoder=None)
+    return mine in (protocol, protocol._replace(start=None))
 
 def runs_of(
     experiment:Experiment,
@@ -541,7 +547,7 @@ def protocols(
     """Under what an experiment was run:
     first where three seeds can be compared, then the largest and longest runs."""
     found = {protocol_of(r) for r in runs if r['run'] in experiment.recipes}
-    with_encoder = {p._replace(encoder=None) for p in found if p.encoder}
+    with_start = {p._replace(start=None) for p in found if p.start}
     def worth(protocol):
         mine = runs_of(experiment, runs, protocol)
         reference = mine.pop(experiment.reference, [])
@@ -549,7 +555,7 @@ def protocols(
         return (min(seeds, 3), protocol.size, protocol.epochs,
                 sum(map(len, mine.values())))
     # the order of their names where they are worth the same: a set has none of its own
-    return sorted(sorted(found - with_encoder, key=str), key=worth, reverse=True)
+    return sorted(sorted(found - with_start, key=str), key=worth, reverse=True)
 
 # %% ../nbs/41_experiments.ipynb #5a61a2dd
 def protocol_with(
@@ -599,8 +605,8 @@ def by_seed(runs:list[dict], reference:list[dict], metric:str)->np.ndarray:
                      for a, b in paired(runs, reference)])
 
 def recipe_of(run:dict)->tuple[str, str|None]:
-    "The name of a run's recipe, and its encoder."
-    return run.get('run', ''), run.get('encoder')
+    "The name of a run's recipe, and what its weights go on from."
+    return run.get('run', ''), start_of(run)
 
 def seed_table(
     runs:list[dict], # Of one protocol
@@ -652,7 +658,7 @@ def seed_noise(
     metric:str,      # 'miou' or 'foreground_iou'
 )->Noise|None:
     """How much seeds matter under a protocol, by all its recipes,
-    whatever their encoder."""
+    whatever their weights go on from."""
     mine = [r for r in runs
             if r['run'] != 'blind' and protocol_of(r)[:5] == protocol[:5]]
     return table_noise(seed_table(mine, metric))

@@ -573,8 +573,8 @@ def ranked(
     return sorted(enough, key=lambda line: -line[metric])
 
 def _name(line):
-    "A recipe and where its encoder comes from."
-    start = line['protocol'].encoder
+    "A recipe and what its weights go on from."
+    start = line['protocol'].start
     return f"{line['run']} (from {start})" if start else line['run']
 
 # %% ../nbs/51_widgets.ipynb #w-board-draw
@@ -611,7 +611,7 @@ def explore_leaderboard(
     choose which, by what, and how many seeds they must have."""
     groups, blind = {}, {}
     for line in board(read_runs() if runs is None else runs):
-        protocol = line['protocol']._replace(encoder=None) # The start may be another
+        protocol = line['protocol']._replace(start=None)
         if line['run'] == 'blind': blind[protocol.data] = line['foreground_iou']
         else: groups.setdefault(str(protocol), []).append(line)
     if not groups: raise ValueError('there are no runs to compare')
