@@ -109,7 +109,8 @@ def copy_project(dest: Path) -> None:
 
 def unchanged(copy: Path) -> None:
     "Each tool that writes files of the project, run on a copy of it, finds nothing to change."
-    def contents(): return {p: p.read_bytes() for p in copy.rglob('*') if p.is_file() and '__pycache__' not in p.parts}
+    def contents():   # as git sees them: on Windows nbdev ends lines in its own way
+        return {p: p.read_bytes().replace(b'\r\n', b'\n') for p in copy.rglob('*') if p.is_file() and '__pycache__' not in p.parts}
     env = {**os.environ, 'PYTHONPATH': str(copy)}
     before = contents()
     for command in [[BIN/'nbdev_export'], [BIN/'nbdev_clean'], [sys.executable, '.ci/stamp.py'], [sys.executable, '.ci/readme.py']]:
