@@ -293,7 +293,8 @@ def _check_empty(manifest, advice):
     raise ValueError(
         f'not one pixel in {manifest["n"]} photos is {empty} ({all_shares}). '
         f'The masks hold the values {", ".join(map(str, ids))}. {advice}'
-        'If such photos are meant, allow_empty=True (--allow-empty) packs them.')
+        'If such photos are meant, allow_empty=True (--allow-empty) packs them; '
+        'what was converted is kept for that.')
 
 # %% ../nbs/15_convert.ipynb #46db73e1
 def _check_request(size, limit, ids):

@@ -28,6 +28,7 @@ from .labels import IGNORE, Scheme
 
 # %% ../nbs/14_packed.ipynb #a9a8259b
 JOURNAL, MANIFEST = 'unfinished.jsonl', 'manifest.json'
+_REFUSED = 'refused.jsonl'             # A whole journal, whose photos a check refused
 ARRAYS = {'images': (3,), 'masks': ()} # name: shape of one pixel
 HEADER = 128                           # Bytes before the first pixel
 
@@ -104,8 +105,14 @@ def _read_journal(dest):
             f'{dest/JOURNAL}: is damaged; delete {dest} and start again')
     return whole[0], whole[1:]
 
+def _flat(settings):
+    "Settings with what they say of the source as settings of their own."
+    source = settings.get('source')
+    return {**settings, 'source': None, **(source if isinstance(source, dict) else {})}
+
 def _check_settings(dest, before, now):
     "Refuse to continue what was begun with other settings."
+    before, now = _flat(before), _flat(now)
     keys = [k for k in now if before.get(k) != now[k]]
     other = '; '.join(f'{k} {before.get(k)!r}, not {now[k]!r}' for k in keys)
     if other:
@@ -172,6 +179,13 @@ def _discard(dest):
     the journal, which says that it is ours, last."""
     arrays = [f for name in ARRAYS for f in (_part(dest, name), dest/f'{name}.npy')]
     for f in (*arrays, dest/JOURNAL): f.unlink(missing_ok=True)
+
+def _take_up(dest, settings, anew):
+    """What a check refused waits for the same settings and no check;
+    anything else begins anew."""
+    if not (dest/_REFUSED).exists(): return
+    os.replace(dest/_REFUSED, dest/JOURNAL)
+    if anew or _read_journal(dest)[0] != settings: _discard(dest)
 
 # %% ../nbs/14_packed.ipynb #744b9456
 def _chunks(
@@ -259,6 +273,7 @@ class PackWriter:
     def __init__(self,
         dest:str|os.PathLike, # The packed folder to be
         settings:dict,        # `size`, `scheme`, `source`: all that decides the outcome
+        anew:bool=False,      # Forget what a check refused
     ):
         """Start or continue. `FileExistsError` on other content,
         `FolderBusy` beside a writer."""
@@ -270,6 +285,7 @@ class PackWriter:
         with _explain_full(self.dest), ExitStack() as stack:
             stack.enter_context(lock(self.dest))
             sweep(self.dest)
+            _take_up(self.dest, self.settings, anew)
             self.entries = _continue(self.dest, self.settings)
             self.files = _open_files(self.dest, self.settings, self.entries)
             for f in self.files: stack.callback(f.close)
@@ -291,14 +307,19 @@ class PackWriter:
         check:Callable|None=None, # Gets the manifest; a `ValueError` refuses the folder
     )->dict: # The manifest
         """Finish the folder.
-        Raises `ValueError`, and leaves nothing, when no face can be used."""
+        Raises `ValueError`, and leaves nothing, when no face can be used.
+        What `check` refuses is kept for a writer with the same settings."""
         try:
             with _explain_full(self.dest):
                 for f in self.files: f.close()
                 manifest = _whole(self.dest, self.settings, self.entries)
-            if check: check(manifest)
         except ValueError:
             _discard(self.dest)
+            raise
+        try:
+            if check: check(manifest)
+        except ValueError:
+            os.replace(self.dest/JOURNAL, self.dest/_REFUSED)
             raise
         text = json.dumps(manifest, indent=1)
         with atomic(self.dest/MANIFEST) as f: f.write_text(text, encoding='utf-8')
@@ -321,7 +342,7 @@ def pack_items(
     check:Callable|None=None, # As for `PackWriter.finish`
 )->dict:                      # The manifest
     "Convert what a writer for `dest` has not done yet, and finish the folder."
-    writer = PackWriter(dest, settings)
+    writer = PackWriter(dest, settings, anew=check is not None)
     try:
         done = len(writer.entries)
         results = in_order(convert, items[done:], workers)
@@ -341,6 +362,8 @@ def _read_manifest(path):
     if not (path/MANIFEST).is_file():
         if (path/JOURNAL).is_file(): raise ValueError(
             f'{path}: the conversion was interrupted; run the same again to finish it')
+        if (path/_REFUSED).is_file(): raise ValueError(
+            f'{path}: the conversion was refused; run the same again and read why')
         inside = any(path.glob(f'*/{MANIFEST}'))
         hint = ('; to read packed folders as one, keep nothing else beside them'
                 if inside else '')
