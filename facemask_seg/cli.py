@@ -10,13 +10,15 @@ __all__ = ['NAME', 'USER_ERRORS', 'SIZE', 'SOURCES', 'PACKED', 'IDS', 'REPORTED'
 import argparse
 import hashlib
 import json
+import os
 import re
 import shlex
 import signal
 import sys
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import glob
 from pathlib import Path
 from typing import Any
 from . import __version__
@@ -79,6 +81,13 @@ def _typed(*words):
     from subprocess import list2cmdline
     return list2cmdline(words)
 
+def _hush():
+    """Whoever read our output has gone, as `head` does after ten lines:
+    end without a word, as other commands do."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141 # what a shell says of a command that SIGPIPE ended
+
 # Raised when the request, not the code, is at fault
 USER_ERRORS = OSError, ValueError, FloatingPointError, MemoryError
 
@@ -86,13 +95,14 @@ def _guarded(
     run,      # Called without arguments; returns an exit code or None
     words=(), # What to type to go on after Ctrl-C
     flags=(), # Names of the flags that messages may mention
-)->int:       # 0 done, 2 user's mistake, 130 Ctrl-C; other exceptions go through
+)->int:       # 0 done, 2 user's mistake, 130 Ctrl-C, 141 no reader; others go through
     "Run something and turn what happened into an exit code."
     try: return run() or 0
     except SystemExit as e: return int(e.code or 0)
     except KeyboardInterrupt as e:
         _say(f'{str(e) or "interrupted."} To go on, type: {_typed(*words)}')
         return 130
+    except BrokenPipeError: return _hush()
     except USER_ERRORS as e:
         _say(f'error: {_in_flags(str(e), flags) or "too little memory"}')
         return 2
@@ -364,7 +374,10 @@ def _split(packed, recipe, name):
     if name == 'all': return None
     sizes = {k: recipe[k] for k in ('valid', 'test') if k in recipe}
     if name == 'train': sizes['train'] = recipe.get('train')
-    indices = split(len(packed), seed=recipe.get('split_seed'), **sizes)[name].tolist()
+    try: splits = split(len(packed), seed=recipe.get('split_seed'), **sizes)
+    except ValueError as e:
+        raise ValueError(f'{packed.path}: {e}; use --split all') from None
+    indices = splits[name].tolist()
     if not indices: raise ValueError(
         f'{packed.path}: of {len(packed)} photos none fall into the {name} split; '
         'use --split all')
@@ -435,17 +448,22 @@ def _add_evaluate(commands):
     _add_device(p)
 
 # %% ../nbs/52_cli.ipynb #b15dcbbb
+def _expanded(word):
+    "The files that a word such as `*.png` names; other systems have a shell for it."
+    if sys.platform != 'win32' or os.path.exists(word): return [word]
+    return sorted(glob(word)) or [word]
+
 def _predict(args):
     """Write a mask and an overlay for every photo and print how much
     of it each class covers."""
     from facemask_seg.predict import photos_of
-    files = [f for p in map(Path, args.photos)
+    files = [f for word in args.photos for p in map(Path, _expanded(word))
              for f in (photos_of(p) if p.is_dir() else [p])]
     segmenter = _segmenter(args)
     if 'licence' in segmenter.meta.card: _say(segmenter.meta.card['licence'])
     rows = _predict_files(args, segmenter, files)
     good, bad = [r for r in rows if 'mask' in r], [r for r in rows if 'reason' in r]
-    if good: print(_printable(_areas(good)))
+    if good: print(_areas(good))
     if len(rows) < len(files):
         print(f'{_count(len(files) - len(rows))} had a mask already')
     if len(bad) < len(files): print(f'masks, overlays and faces.csv are in {args.out}')
@@ -472,13 +490,16 @@ def _predict_files(args, segmenter, files):
 # %% ../nbs/52_cli.ipynb #3cc1a34f
 WIDEST = 8 # Classes in the table on the screen; more are in faces.csv
 
-def _printable(text):
-    "A text as every terminal takes it: bytes of a file's name that are not UTF-8 become \\udcff and the like."
-    return text.encode('utf-8', 'backslashreplace').decode()
+def _printable(name):
+    """A file's name on one line that every terminal takes: line breaks and bytes
+    that are not UTF-8 become \\n, \\udcff and the like."""
+    name = name.encode('utf-8', 'backslashreplace').decode()
+    return re.sub(r'[\x00-\x1f\x7f-\x9f]', lambda m: repr(m[0])[1:-1], name)
 
 def _areas(rows):
     """A table: for each photo its faces,
     and the share of its pixels that each class but background covers."""
+    rows = [{**r, 'file': _printable(r['file'])} for r in rows]
     names, width = list(rows[0]['areas'])[1:], max(5, *(len(r['file']) for r in rows))
     if len(names) > WIDEST: names = []
     counts = lambda r: [] if r.get('faces') is None else [f'{len(r["faces"]):5}']
@@ -702,8 +723,11 @@ def _print_anything():
 
 def main(
     argv:list[str]|None=None, # The words after the command's name; None: its own
-)->int: # Exit code: 0 done, 2 user's mistake, 130 Ctrl-C or SIGTERM
+)->int: # Exit code: 0 done, 2 user's mistake, 130 Ctrl-C or SIGTERM, 141 nobody reads on
     "The `facemask-seg` command."
     _print_anything()
     with _ended_politely():
-        return _run(make_parser(), sys.argv[1:] if argv is None else argv)
+        code = _run(make_parser(), sys.argv[1:] if argv is None else argv)
+    try: print(end='', flush=True)
+    except BrokenPipeError: return _hush()
+    return code

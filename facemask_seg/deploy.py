@@ -95,7 +95,7 @@ def _need(package):
     from importlib import import_module
     try: return import_module(package)
     except ImportError: raise ImportError(
-        f"{package} is missing: pip install 'facemask_seg[deploy]'") from None
+        f'{package} is missing: pip install "facemask_seg[deploy]"') from None
 
 def export_onnx(
     dest:str|Path, # The file, .onnx; replaces what is there

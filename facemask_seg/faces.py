@@ -8,6 +8,7 @@ __all__ = ['CHOICES', 'Cover', 'polygon_cover', 'smooth', 'stroke', 'ellipse', '
 
 # %% ../nbs/11_faces.ipynb #d92e8105
 import colorsys
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -674,7 +675,7 @@ def render(
     "Draw a look; both arrays are uint8."
     if not 32 <= size <= 512:
         raise ValueError(f'size must be from 32 to 512 pixels, got {size}')
-    c = Canvas(look, size)
+    c = Canvas(look, operator.index(size))   # numpy's whole numbers, too
     paint_face(c)
     return develop(c), c.labels
 

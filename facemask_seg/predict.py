@@ -477,7 +477,7 @@ def _write_table(path, rows):
 # %% ../nbs/35_predict.ipynb #6eab8f0c
 def predict_files(
     segmenter:Segmenter,
-    files:Iterable[str|os.PathLike], # Photos
+    files:str|os.PathLike|Iterable[str|os.PathLike], # Photos, or one
     dest:str|os.PathLike, # Gets NAME_mask.png, NAME_overlay.jpg and faces.csv
     faces:str='auto', # 'one' face that fills the photo, 'all' found, or 'auto'
     tta:bool=False, # The mirror image, too: a little better, twice the cost
@@ -489,6 +489,8 @@ def predict_files(
 )->list[dict]: # 'file' and 'mask', 'overlay', 'areas', 'faces'; or 'reason'
     """Predict many photos in batches; write masks and overlays.
     Raises `FileExistsError` before doing anything."""
+    # a path is no list of letters
+    if isinstance(files, (str, os.PathLike)): files = [files]
     files = [Path(f) for f in files]
     todo = _todo(files, Path(dest), overwrite, skip_existing)
     # what is wrong with it is better known now than after an hour
