@@ -57,7 +57,7 @@ class Experiment:
         return next(iter(self.recipes))
 
 # %% ../nbs/41_experiments.ipynb #2acd8f4e
-BASELINE = replace(DEFAULT, epochs=6)
+BASELINE = replace(DEFAULT, epochs=6, batch_size=16)
 PRETRAINED = replace(BASELINE, weights='imagenet')
 ONE_CLASS = replace(BASELINE, scheme=FOREGROUND)
 COMMON = replace(ORIGINAL, decoder='unet', masks='report', epochs=5)
@@ -196,6 +196,7 @@ BEYOND = {
     'together': Experiment('More faces, smaller batches and drawn faces first, for a '
                            'long time?', 'miou', {
         'faces_3500': with_photos(3500),
+        'faces_3500_batches_of_8': replace(with_photos(3500), batch_size=8),
         'together': replace(with_photos(3500), batch_size=8, start='drawn')}),
     'only_drawn': Experiment('How far do drawn faces carry on real photos?', 'miou', {
         'drawn_alone': replace(BASELINE, valid=150, test=100)}),

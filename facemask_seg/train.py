@@ -180,7 +180,7 @@ class Basics(Settings):
     size:int=number(128, lower=1, upper=MAX_SIDE) # Side of the square photos, pixels
     loss:str=one_of('cross_entropy_dice', (*LOSSES, *MISTAKES)) # What is minimised
     lr:float=number(1e-3, above=0) # The highest learning rate
-    batch_size:int=number(16, lower=1) # Photos in a batch
+    batch_size:int=number(8, lower=1) # Photos in a batch
     epochs:int=number(24, lower=1) # Times that every training photo is seen
     augment:str=one_of('flip', AUGMENTATIONS) # Random changes while training
     seed:int=number(0, lower=0) # Of the first weights, the order and the augmentation
