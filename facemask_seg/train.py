@@ -570,17 +570,22 @@ def start_run(
     return restore(run) if resume else run
 
 # %% ../nbs/33_train.ipynb #c5c5d4ff
+def left_out(
+    n:int,    # Photos
+    size:int, # Of a batch
+)->bool:      # Whether the last batch of an epoch is left out
+    "A last batch of one photo is: BatchNorm cannot compare it."
+    return n % size == 1 and n > size
+
 def train_batches(run:Run):
-    """What is left of this epoch's batches.
-    A last batch of one photo is left out: BatchNorm cannot compare it."""
+    "What is left of this epoch's batches."
     data, (rank, processes) = run.splits['train'], team()
     if run.recipe.batch_size % processes:
         run.recipe.refuse('batch_size', f'a multiple of the {processes} processes')
     mine, size = len(data) // processes, run.recipe.batch_size // processes
-    alone = mine % size == 1 and mine > size
     return batches(data, run.recipe.batch_size, shuffle=True, epoch=run.epoch,
                    workers=run.workers,
-                   drop_last=alone, device=run.device, first=run.step,
+                   drop_last=left_out(mine, size), device=run.device, first=run.step,
                    team=(rank, processes))
 
 def onecycle(
@@ -792,8 +797,9 @@ def warnings_of(run:Run)->list[str]:
     packed, found = run.packed, []
     if n < FEW:
         found.append(f'only {n} test photo{"s" * (n > 1)}: the scores say little')
-    per_step = run.recipe.batch_size * batches_per_step(run.recipe)
-    steps = run.recipe.epochs * -(-len(run.splits['train']) // per_step)
+    photos, batch = len(run.splits['train']), run.recipe.batch_size
+    in_epoch = -(-photos // batch) - left_out(photos, batch)
+    steps = run.recipe.epochs * -(-in_epoch // batches_per_step(run.recipe))
     if steps < FEW_STEPS: found.append(
         f'only {steps} training steps in all, which teach a network little; raise epochs, '
         "lower batch_size, or start from the package's model (start: shipped)")
