@@ -367,10 +367,11 @@ def run_recipe(
         result = train_one(recipe, data, folder/'run', device, progress, report_masks)
         more = (score_fit(recipe, data, folder/'run', device)
                 if isinstance(recipe, Recipe) else {})
-        encoder = encoder_word(recipe.weights)
-        run = {'run': name, 'size': protocol.size, 'encoder': encoder} | result | more
-        run['recipe'] = result['recipe'] | {'weights': encoder}
-        if run['recipe'].get('start'): run['recipe']['start'] = protocol.start
+        # either of the two says what `protocol.start` names
+        begun = {k: protocol.start for k in ('weights', 'start') if result['recipe'].get(k)}
+        run = ({'run': name, 'size': protocol.size, 'encoder': begun.get('weights')}
+               | result | more)
+        run['recipe'] = result['recipe'] | begun
         write_json(Path(results)/'runs'/f'{address}.json', run)
     shutil.rmtree(folder, ignore_errors=True)
     return run

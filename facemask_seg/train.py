@@ -791,15 +791,22 @@ def versions()->dict[str,str]:
 # %% ../nbs/33_train.ipynb #c0ffee33
 FEW, FEW_STEPS = 20, 100 # Fewer test photos say little; fewer steps teach little
 
+def steps_of(
+    recipe:Settings,
+    photos:int, # To train on
+)->int:
+    "Steps of the optimizer in a whole training by one process."
+    size = recipe.batch_size
+    in_epoch = -(-photos // size) - left_out(photos, size)
+    return recipe.epochs * -(-in_epoch // batches_per_step(recipe))
+
 def warnings_of(run:Run)->list[str]:
     "What whoever reads the score of a run should know, a sentence each."
     n, size = len(run.splits['test']), run.splits['train'].size
     packed, found = run.packed, []
     if n < FEW:
         found.append(f'only {n} test photo{"s" * (n > 1)}: the scores say little')
-    photos, batch = len(run.splits['train']), run.recipe.batch_size
-    in_epoch = -(-photos // batch) - left_out(photos, batch)
-    steps = run.recipe.epochs * -(-in_epoch // batches_per_step(run.recipe))
+    steps = steps_of(run.recipe, len(run.splits['train']))
     if steps < FEW_STEPS: found.append(
         f'only {steps} training steps in all, which teach a network little; raise epochs, '
         "lower batch_size, or start from the package's model (start: shipped)")
