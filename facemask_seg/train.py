@@ -792,13 +792,14 @@ def versions()->dict[str,str]:
 FEW, FEW_STEPS = 20, 100 # Fewer test photos say little; fewer steps teach little
 
 def steps_of(
-    recipe:Settings,
-    photos:int, # To train on
+    photos:int,       # To train on
+    size:int,         # Of a batch
+    epochs:int,
+    accumulate:int=1, # Batches per step
 )->int:
     "Steps of the optimizer in a whole training by one process."
-    size = recipe.batch_size
     in_epoch = -(-photos // size) - left_out(photos, size)
-    return recipe.epochs * -(-in_epoch // batches_per_step(recipe))
+    return epochs * -(-in_epoch // accumulate)
 
 def warnings_of(run:Run)->list[str]:
     "What whoever reads the score of a run should know, a sentence each."
@@ -806,7 +807,8 @@ def warnings_of(run:Run)->list[str]:
     packed, found = run.packed, []
     if n < FEW:
         found.append(f'only {n} test photo{"s" * (n > 1)}: the scores say little')
-    steps = steps_of(run.recipe, len(run.splits['train']))
+    steps = steps_of(len(run.splits['train']), run.recipe.batch_size, run.recipe.epochs,
+                     batches_per_step(run.recipe))
     if steps < FEW_STEPS: found.append(
         f'only {steps} training steps in all, which teach a network little; raise epochs, '
         "lower batch_size, or start from the package's model (start: shipped)")
