@@ -1,8 +1,8 @@
 """The models that ship, from photos to the file: python .ci/model.py FACES [--work model] [--dest FILE] [--student]
 
-FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Each step goes on where it stopped. A GPU takes about seven
-minutes, two cores a night or more. With --student it is the small network, models/small.safetensors. How the training went is
-noted in results/model_training.json.
+FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Three phases: small photos, large ones, and at last a loss
+that asks for eyes and lips apart, too. Each goes on where it stopped. A GPU takes some minutes, two cores a night or more. With
+--student it is the small network, models/small.safetensors. How the training went is noted in results/model_training.json.
 """
 import argparse
 import tempfile
@@ -31,8 +31,11 @@ def eyes_and_lips(weight: float) -> tuple[float, ...]:
 
 FIRST = replace(DEFAULT, scheme=FACE, size=128, augment='standard', batch_size=32, lr=1.5e-3, epochs=28, average=.998, valid=150, test=100)
 SECOND = replace(FIRST, size=256, lr=1e-3, epochs=40, warmup=.1, class_weights=eyes_and_lips(2.))
-STUDENT_FIRST = replace(FIRST, model='small_unet', epochs=36)
-STUDENT_SECOND = replace(SECOND, model='small_unet', lr=1.5e-3)
+THIRD = replace(SECOND, augment='flip', batch_size=8, lr=5e-4, epochs=5, average=.995, class_weights=None, unions=EYES_LIPS)
+FACE_PHASES = FIRST, SECOND, THIRD
+STUDENT_PHASES = (replace(FIRST, model='small_unet', epochs=36), replace(SECOND, model='small_unet', lr=1.5e-3),
+                  replace(THIRD, model='small_unet'))
+NAMES = 'first', 'second', 'third'    # Of their runs
 TRAINING = ROOT/'results/model_training.json'
 
 
@@ -58,7 +61,7 @@ def write(run: Path, packed: Packed, dest: Path, earlier: list[dict]) -> None:
     schemes = EYES_LIPS, FACE
     exact = {s.name: measure(model, meta, packed, s)['miou'] for s in schemes}
     sizes = {name: len(ids) for name, ids in split(len(packed), SECOND.valid, SECOND.test).items()}
-    phases = ' and '.join(f"{r['epochs']} epochs at {r['size']} px" for r in [*earlier, meta.recipe])
+    phases = ', '.join(f"{r['epochs']} epochs at {r['size']} px" for r in [*earlier, meta.recipe])
     learned = (f"{sizes['train']:,} faces of CelebAMask-HQ for training, {sizes['valid']} for choosing, "
                f"{sizes['test']} for testing; {phases}")
     card = {'cut': 'face_square', 'data': learned, 'miou_32_bits': exact, 'earlier': earlier}
@@ -85,7 +88,7 @@ def note(runs: Path, packed: Packed, dest: Path) -> None:
     model, meta = load_model(dest)
     scores = {'test': {name: report['miou'] for name, report in meta.card['metrics'].items()},
               'valid': {s.name: measure(model, meta, packed, s, 'valid')['miou'] for s in (EYES_LIPS, FACE)}}
-    trained = {'file': scores} | {name: phase(runs/name) for name in ('first', 'second')}
+    trained = {'file': scores} | {name: phase(runs/name) for name in NAMES}
     write_json(TRAINING, (read_json(TRAINING) if TRAINING.exists() else {}) | {dest.stem: trained})
 
 
@@ -96,13 +99,14 @@ def main() -> None:
     parser.add_argument('--dest', type=Path, help='the file (default: where the package has its models)')
     parser.add_argument('--student', action='store_true', help='the small model')
     args = parser.parse_args()
-    name, runs, first, second = (('small', args.work/'student', STUDENT_FIRST, STUDENT_SECOND) if args.student
-                                 else ('face', args.work, FIRST, SECOND))
-    small, packed = (packed_at(r.size, args.faces, args.work) for r in (first, second))
-    fit(first, small.path, runs/'first')
-    fit(replace(second, start=str(runs/'first')), packed.path, runs/'second')
+    name, runs, phases = (('small', args.work/'student', STUDENT_PHASES) if args.student else ('face', args.work, FACE_PHASES))
+    start = None
+    for run, recipe in zip(NAMES, phases):
+        fit(replace(recipe, start=start), packed_at(recipe.size, args.faces, args.work).path, runs/run)
+        start = str(runs/run)
+    packed = packed_at(phases[-1].size, args.faces, args.work)
     dest = args.dest or ROOT/f'facemask_seg/models/{name}.safetensors'
-    write(runs/'second', packed, dest, [first.to_dict()])
+    write(runs/NAMES[-1], packed, dest, [r.to_dict() for r in phases[:-1]])
     if not args.dest: note(runs, packed, dest)
 
 

@@ -178,7 +178,8 @@ BEYOND = {
     'richer_labels': Experiment('Do nineteen classes teach eyes and lips better than '
                                 'four?', 'miou', {
         'baseline': BASELINE,
-        'nineteen': replace(BASELINE, scheme=FACE)}),
+        'nineteen': replace(BASELINE, scheme=FACE),
+        'nineteen_and_four': replace(BASELINE, scheme=FACE, unions=EYES_LIPS)}),
     'more_faces': Experiment('How much do more faces help?', 'miou', {
         f'faces_{n}': with_photos(n) for n in (1750, 250, 500, 1000, 3500)}),
     'small_first': Experiment('Small photos first, then large ones?', 'miou', {
@@ -247,7 +248,7 @@ class Protocol(NamedTuple):
         return '-'.join(p for p in parts if p)
 
 # %% ../nbs/41_experiments.ipynb #b140d2b1
-def encoder_word(
+def weights_word(
     weights:str|Path|None, # Of a recipe
 )->str|None:               # 8 hex digits; 'imagenet', 'shipped' and None stay as they are
     "A name for weights that is the same on every machine."
@@ -273,7 +274,7 @@ def plan(
     size = recipe.size if isinstance(recipe, Recipe) else packed.size
     place = pick_device(str(device))
     precision = pick_precision(recipe.precision, place)
-    start = encoder_word(recipe.weights or getattr(recipe, 'start', None))
+    start = weights_word(recipe.weights or getattr(recipe, 'start', None))
     return Protocol(size, epochs_of(recipe.to_dict()), precision,
                     one_word(device_name(place)), packed.fingerprint[:8], start)
 
@@ -317,7 +318,8 @@ def score_fit(
     "What a stored run says beyond the result of `fit`, from the weights of the run."
     scheme = JUDGES.get(recipe.scheme.name, recipe.scheme)
     segmenter = Segmenter.load(folder, scheme, device)
-    plain = replace(recipe, scheme=scheme, augment='none', class_weights=None)
+    plain = replace(recipe, scheme=scheme, augment='none', class_weights=None,
+                    unions=None)
     splits, mirrored = (make_splits(plain, Packed(data)),
                         Mirrored(segmenter.model, scheme))
     def scored(name, model):
@@ -818,11 +820,13 @@ def heading(
     found = [r for each in runs_of(experiment, runs, protocol).values() for r in each]
     if not found: return 'not run yet'
     first, encoders = found[0], sorted({r['encoder'] for r in found if r['encoder']})
+    starts = sorted({r['recipe']['start'] for r in found if r['recipe'].get('start')})
     return ', '.join([f"{first['size']} px", counted(first['recipe']['epochs'], 'epoch'),
                       first['precision'], first['device'],
                       f"{first['data']['split']['train']:,} training photos",
                       f"{first['n']} {first.get('judged', 'test')} photos",
-                      *(f'encoder {e}' for e in encoders)])
+                      *(f'encoder {e}' for e in encoders),
+                      *(f'start {s}' for s in starts)])
 
 def control(
     experiment:Experiment,

@@ -31,6 +31,7 @@ from .images import (
     find_photos, fit_square, open_photo, prepare, read_mask, save_mask, unfit_square)
 from .labels import EYES_LIPS, Scheme, overlay, read_scheme
 from .loop import decide, forward, pick_device, predict_probabilities
+from .losses import merge_logits, unions_of
 from .unet import fold
 from .weights import Meta, is_shipped, load_model
 
@@ -128,15 +129,12 @@ class Merged(torch.nn.Module):
         want:Scheme,           # Raises `ValueError` if that splits a class of `have`
     ):
         super().__init__()
-        table = want.lookup_from(have)[:have.n_classes]
-        self.model, self.groups = model, [np.flatnonzero(table == i).tolist()
-                                          for i in range(want.n_classes)]
+        self.model, self.unions = model, unions_of(have, want)
 
     def forward(self, x:torch.Tensor)->torch.Tensor:
         z = self.model(x).float()
         if z.shape[1] == 1: z = torch.cat([torch.zeros_like(z), z], 1)
-        return _as_logits(
-            torch.stack([z[:, group].logsumexp(1) for group in self.groups], 1))
+        return _as_logits(merge_logits(z, self.unions))
 
 def _as_logits(z):
     """Logits of all classes as a network gives them:

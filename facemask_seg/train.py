@@ -40,7 +40,7 @@ from .images import IMAGENET, MAX_SIDE, RAW, Stats
 from .labels import EYES_LIPS, Picture, Scheme, as_tuples
 from .loop import (
     LossLog, evaluate, loss_log, pick_device, pick_precision, team, train_one_epoch)
-from .losses import LOSSES, MISTAKES
+from .losses import LOSSES, MISTAKES, unions_of, with_unions
 from .optimizers import lr_factor, set_lr
 from .packed import Packed
 from .unet import FREEZE, MODELS, ResNet34UNet
@@ -218,6 +218,7 @@ class Recipe(Basics):
     frozen_stats:str=one_of('kept', ('kept', 'updated')) # Statistics of frozen batch norms
     stats:str=one_of('imagenet', STATS) # What photos are normalised with
     class_weights:tuple|None=None # Of each class in the loss, background first
+    unions:Scheme|None=None # Unions of the classes, which the loss asks about, too
     optimizer:str=one_of('adamw', ('adamw', 'sgd')) # What makes the steps
     accumulate:int=number(1, lower=1) # Batches per step of the optimizer
     # How much of their average the weights keep at each step; 0: no averaging
@@ -248,11 +249,21 @@ def _check_loss(recipe):
     if recipe.loss in (*MISTAKES, 'bce', 'bce_with_logits') and scheme.n_outputs > 1:
         recipe.refuse('loss', f'another for the {scheme.n_classes} classes of scheme '
                               f'{scheme.name!r}')
+    if recipe.unions is not None: _check_unions(recipe)
     if weights is None: return
     numbers = all(_is(float, w) and w >= 0 for w in weights) and any(weights)
     if not numbers or len(weights) != scheme.n_classes: recipe.refuse(
         'class_weights', f'{scheme.n_classes} numbers from 0, not all 0: '
                          f'one for each of {", ".join(scheme.classes)}')
+
+def _check_unions(recipe):
+    "Raises `ValueError` for what the network's classes do not make."
+    several = recipe.scheme.n_outputs > 1
+    try: fit = several and unions_of(recipe.scheme, recipe.unions)
+    except ValueError: fit = False
+    if not fit: raise ValueError(
+        f'recipe: unions is the scheme {recipe.unions.name!r}, but must have unions of '
+        f'the classes of {recipe.scheme.name!r}' + ('' if several else ', which has one'))
 
 # What these networks leave no choice about: nobody has pretrained an encoder for them
 _NO_ENCODER = {'tiny_unet': dict(weights=None, colors='rgb', freeze='none'),
@@ -366,6 +377,8 @@ def loss_of(
 )->Callable: # From logits (N,C,H,W) and masks (N,H,W) to a scalar
     "The recipe's loss."
     loss = (LOSSES | MISTAKES)[recipe.loss]
+    if recipe.unions is not None:
+        loss = with_unions(loss, recipe.scheme, recipe.unions)
     return (partial(loss, class_weights=recipe.class_weights) if recipe.class_weights
             else loss)
 
