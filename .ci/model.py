@@ -1,9 +1,8 @@
 """The models that ship, from photos to the file: python .ci/model.py FACES [--work model] [--dest FILE] [--student]
 
-FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Four phases: small photos, large ones, a loss that asks
-for eyes and lips apart, too, and the mean of many steps. Each goes on where it stopped. A GPU takes some minutes, two cores a
-night or more. With --student it is the small network, models/small.safetensors. How the training went is noted in
-results/model_training.json.
+FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Each step goes on where it stopped. A GPU takes about seven
+minutes, two cores a night or more. With --student it is the small network, models/small.safetensors. How the training went is
+noted in results/model_training.json.
 """
 import argparse
 import tempfile
@@ -32,10 +31,8 @@ def eyes_and_lips(weight: float) -> tuple[float, ...]:
 
 FIRST = replace(DEFAULT, scheme=FACE, size=128, augment='standard', batch_size=32, lr=1.5e-3, epochs=28, average=.998, valid=150, test=100)
 SECOND = replace(FIRST, size=256, lr=1e-3, epochs=40, warmup=.1, class_weights=eyes_and_lips(2.))
-THIRD = replace(SECOND, augment='flip', batch_size=8, lr=5e-4, epochs=5, average=.995, class_weights=None, unions=EYES_LIPS)
-FOURTH = replace(THIRD, augment='standard', schedule='constant', lr=3e-4, average=.999)
-PHASES = {'first': FIRST, 'second': SECOND, 'third': THIRD, 'fourth': FOURTH}
-STUDENT = {'first': replace(FIRST, epochs=36), 'second': replace(SECOND, lr=1.5e-3), 'third': THIRD, 'fourth': FOURTH}
+STUDENT_FIRST = replace(FIRST, model='small_unet', epochs=36)
+STUDENT_SECOND = replace(SECOND, model='small_unet', lr=1.5e-3)
 TRAINING = ROOT/'results/model_training.json'
 
 
@@ -61,7 +58,7 @@ def write(run: Path, packed: Packed, dest: Path, earlier: list[dict]) -> None:
     schemes = EYES_LIPS, FACE
     exact = {s.name: measure(model, meta, packed, s)['miou'] for s in schemes}
     sizes = {name: len(ids) for name, ids in split(len(packed), SECOND.valid, SECOND.test).items()}
-    phases = ', '.join(f"{r['epochs']} epochs at {r['size']} px" for r in [*earlier, meta.recipe])
+    phases = ' and '.join(f"{r['epochs']} epochs at {r['size']} px" for r in [*earlier, meta.recipe])
     learned = (f"{sizes['train']:,} faces of CelebAMask-HQ for training, {sizes['valid']} for choosing, "
                f"{sizes['test']} for testing; {phases}")
     card = {'cut': 'face_square', 'data': learned, 'miou_32_bits': exact, 'earlier': earlier}
@@ -74,25 +71,21 @@ def write(run: Path, packed: Packed, dest: Path, earlier: list[dict]) -> None:
     print(f'{dest}: {dest.stat().st_size / 2**20:.1f} MiB')
 
 
-def scores(weights: Path, packed: Packed) -> dict:
-    "The mIoU of weights on the photos for testing and for choosing, in both schemes."
-    model, meta = load_model(weights)
-    return {name: {s.name: measure(model, meta, packed, s, name)['miou'] for s in (EYES_LIPS, FACE)} for name in ('test', 'valid')}
-
-
-def phase(run: Path, packed: Packed) -> dict:
-    "One phase of a training: its recipe in short, how long it took, and what it scored, in all nineteen classes epoch by epoch."
+def phase(run: Path) -> dict:
+    "One phase of a training: its recipe in short, how long it took, and its scores in all nineteen classes, epoch by epoch."
     result = read_json(run/'result.json')
     history = [{k: round(row[k], 5) for k in ('epoch', 'train_loss', 'valid_loss', 'miou')} for row in result['history']]
-    found = ({k: result['recipe'][k] for k in ('model', 'size', 'epochs', 'batch_size', 'lr', 'augment', 'average')}
-             | {k: result[k] for k in ('device', 'precision', 'seconds', 'best_epoch')}
-             | {k: result[k]['miou'] for k in ('valid', 'test')} | {'history': history})
-    return found | {'scores': scores(run, packed)} if found['size'] == packed.size else found
+    return ({k: result['recipe'][k] for k in ('model', 'size', 'epochs', 'batch_size', 'lr', 'augment', 'average')}
+            | {k: result[k] for k in ('device', 'precision', 'seconds', 'best_epoch')}
+            | {k: result[k]['miou'] for k in ('valid', 'test')} | {'history': history})
 
 
 def note(runs: Path, packed: Packed, dest: Path) -> None:
     "How the training of a file went, and what the file scores, for the model card."
-    trained = {'file': scores(dest, packed)} | {name: phase(runs/name, packed) for name in PHASES}
+    model, meta = load_model(dest)
+    scores = {'test': {name: report['miou'] for name, report in meta.card['metrics'].items()},
+              'valid': {s.name: measure(model, meta, packed, s, 'valid')['miou'] for s in (EYES_LIPS, FACE)}}
+    trained = {'file': scores} | {name: phase(runs/name) for name in ('first', 'second')}
     write_json(TRAINING, (read_json(TRAINING) if TRAINING.exists() else {}) | {dest.stem: trained})
 
 
@@ -103,16 +96,13 @@ def main() -> None:
     parser.add_argument('--dest', type=Path, help='the file (default: where the package has its models)')
     parser.add_argument('--student', action='store_true', help='the small model')
     args = parser.parse_args()
-    name, runs = ('small', args.work/'student') if args.student else ('face', args.work)
-    phases = {k: replace(r, model='small_unet') for k, r in STUDENT.items()} if args.student else PHASES
-    start = None
-    for phase_name, recipe in phases.items():
-        fit(replace(recipe, start=start), packed_at(recipe.size, args.faces, args.work).path, runs/phase_name)
-        start = str(runs/phase_name)
-    *earlier, last = phases
-    packed = packed_at(phases[last].size, args.faces, args.work)
+    name, runs, first, second = (('small', args.work/'student', STUDENT_FIRST, STUDENT_SECOND) if args.student
+                                 else ('face', args.work, FIRST, SECOND))
+    small, packed = (packed_at(r.size, args.faces, args.work) for r in (first, second))
+    fit(first, small.path, runs/'first')
+    fit(replace(second, start=str(runs/'first')), packed.path, runs/'second')
     dest = args.dest or ROOT/f'facemask_seg/models/{name}.safetensors'
-    write(runs/last, packed, dest, [phases[k].to_dict() for k in earlier])
+    write(runs/'second', packed, dest, [first.to_dict()])
     if not args.dest: note(runs, packed, dest)
 
 
