@@ -178,6 +178,9 @@ BEYOND = {
     'richer_labels': Experiment('Do nineteen classes teach eyes and lips better than '
                                 'four?', 'miou', {
         'baseline': BASELINE,
+        'nineteen': replace(BASELINE, scheme=FACE)}),
+    'second_question': Experiment('Does a loss that asks for eyes and lips, too, teach '
+                                  'nineteen classes better?', 'miou', {
         'nineteen': replace(BASELINE, scheme=FACE),
         'nineteen_and_four': replace(BASELINE, scheme=FACE, unions=EYES_LIPS)}),
     'more_faces': Experiment('How much do more faces help?', 'miou', {
