@@ -23,7 +23,7 @@ from PIL import Image
 from torch.nn.functional import grid_sample
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from .files import cores, undisturbed
+from .files import helpers, undisturbed
 from .images import PAD, Stats, fit_square, mean_std
 from .labels import Scheme
 from .packed import Packed
@@ -299,7 +299,7 @@ def batches(
     mine.later = on_cuda and mine.augment != 'none'
     return Loader(mine, batch_size, device=device,
                   sampler=order[first*batch_size:].tolist(), drop_last=drop_last,
-                  num_workers=cores() if workers is None else workers,
+                  num_workers=helpers(workers),
                   collate_fn=_together, pin_memory=on_cuda,
                   generator=torch.Generator().manual_seed(0))
 

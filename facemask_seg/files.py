@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CANNOT', 'FULL', 'TEMPORARY', 'LOCK', 'atomic', 'FolderBusy', 'lock', 'sweep', 'write_json', 'read_json',
-           'show_progress', 'cores', 'in_order', 'undisturbed']
+           'show_progress', 'cores', 'helpers', 'in_order', 'undisturbed']
 
 # %% ../nbs/13_files.ipynb #ba113a38
 import errno, json, os, re, secrets, shutil, signal, stat, sys, threading, time
@@ -210,6 +210,14 @@ def cores()->int:
     return (len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity')
             else os.cpu_count() or 1)
 
+def helpers(
+    workers:int|None, # As asked for; None: one per core
+)->int:
+    "How many help this process. Raises `ValueError` for fewer than none."
+    if workers is None: return cores()
+    if workers < 0: raise ValueError(f'workers must be 0 or more, got {workers}')
+    return workers
+
 def in_order(
     f:Callable, # What to do with each item
     items:Iterable,
@@ -217,8 +225,7 @@ def in_order(
 )->Generator:
     """`f` of each item, in order, worked out by threads
     that run at most a few items ahead."""
-    workers = cores() if workers is None else workers
-    if workers < 0: raise ValueError(f'workers must be 0 or more, got {workers}')
+    workers = helpers(workers)
     return _threaded(f, items, workers) if workers else (f(i) for i in items)
 
 def _threaded(f, items, workers):

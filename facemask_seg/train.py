@@ -823,7 +823,8 @@ def warnings_of(run:Run)->list[str]:
     steps = steps_of(len(run.splits['train']), run.recipe.batch_size, run.recipe.epochs,
                      batches_per_step(run.recipe))
     if steps < FEW_STEPS: found.append(
-        f'only {steps} training steps in all, which teach a network little; raise epochs, '
+        f'only {steps} training step{"s" * (steps != 1)} in all, '
+        'too few to teach a network much; raise epochs, '
         "lower batch_size, or start from the package's model (start: shipped)")
     if size != packed.size: found.append(
         f'photos are packed at {packed.size} px and resized to {size} in every epoch; '
