@@ -106,7 +106,11 @@ def atomic(
             _to_disk(temporary)
             _replace(temporary, path)
             _to_disk(path.parent)
-    finally: shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        try: shutil.rmtree(folder, ignore_errors=True)
+        except KeyboardInterrupt: # It came right now
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 # %% ../nbs/13_files.ipynb #443fd180
 class FolderBusy(OSError): "Another process is writing into the folder."
