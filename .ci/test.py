@@ -241,7 +241,7 @@ def main() -> int:
         record('fastcore 2 installs', problem(run(sys.executable, '-m', 'pip', 'install', '-qq', '--no-deps', '--target', tmp/'newer', 'fastcore>=2')))
         run_notebooks(paths, tmp/'site', tmp/'newer', tmp)
     # once more at the end, where a log that was cut short still has it
-    for what, problem in failed.items(): print(f'\nFAILED  {what}\n{problem}')
+    for what, said in failed.items(): print(f'\nFAILED  {what}\n{said}')
     print(f'{len(passed)} passed, {len(failed)} failed' + (f', {len(skipped)} skipped' if skipped else ''))
     return bool(failed)
 
