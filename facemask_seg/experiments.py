@@ -34,7 +34,8 @@ from .labels import EYES_LIPS, FACE, FOREGROUND, Picture, Scheme
 from .loop import evaluate, forward, pick_device, pick_precision, predict_probabilities, train_one_epoch
 from .metrics import ConfusionMatrix, by_photo, foreground_iou, photo_record, report
 from .optimizers import lr_factor
-from .original import ORIGINAL, OriginalRecipe, best_threshold, train_original
+from .original import (
+    ORIGINAL, OriginalDataset, OriginalRecipe, best_threshold, train_original)
 from .packed import Packed
 from .predict import Mirrored, Segmenter
 from .train import DEFAULT, Recipe, device_name, fit, make_splits
@@ -431,22 +432,24 @@ def run_blind(
     return run
 
 # %% ../nbs/41_experiments.ipynb #40ab7edd
-def _check_given(name, recipes, start, report_masks):
+def _check_given(name, packed, recipes, start, report_masks):
     "Refuse what is missing before the first run, not hours later."
     if any(getattr(r, 'start', None) for r in recipes):
         if start is None: raise ValueError(
             f'{name} goes on from another run; say which: start=RUN (--start RUN)')
         weights_path(start)
-    if report_masks is None and any(getattr(r, 'masks', '') == 'report' for r in recipes):
-        raise ValueError(f"{name} wants the report's masks: a folder from pack_original, "
-                         'report_masks=FOLDER (--report-masks PACKED)')
+    if any(getattr(r, 'masks', '') == 'report' for r in recipes):
+        if report_masks is None: raise ValueError(
+            f"{name} wants the report's masks: a folder from pack_original, "
+            'report_masks=FOLDER (--report-masks PACKED)')
+        OriginalDataset(packed, masks=Packed(report_masks))
 
 def run_experiment(
     name:str, # A key of `EXPERIMENTS`
     data:str|Path, # A packed folder
     seeds:int=1, # Seeds 0 to seeds - 1
     missing:bool=False, # Only runs that are not stored yet, for these data, precision and device
-    encoder:str|Path|None=None, # Weights in the place of ImageNet's
+    encoder:str|Path|None=None, # A run, or its weights, in the place of ImageNet's
     start:str|Path|None=None, # As in `prepare`
     report_masks:str|Path|None=None, # As in `train_one`
     results:str|Path='results',
@@ -464,9 +467,10 @@ def run_experiment(
     def say(text):
         if progress: print(text, flush=True)
     packed, stored = Packed(data), Path(results)/'runs'
+    if encoder: encoder = weights_path(encoder)   # of a run folder, its file
     jobs = [(run, prepare(recipe, encoder, start, seed=seed, **choices))
             for seed in range(seeds) for run, recipe in EXPERIMENTS[name].recipes.items()]
-    _check_given(name, [recipe for _, recipe in jobs], start, report_masks)
+    _check_given(name, packed, [recipe for _, recipe in jobs], start, report_masks)
     def address(run, recipe): return f'{run}-{plan(recipe, packed, device)}-s{recipe.seed}'
     def wanted(run, recipe):
         return not (missing and (stored/f'{address(run, recipe)}.json').exists())
