@@ -124,9 +124,8 @@ def _around(square):
             math.ceil(square.x + reach), math.ceil(square.y + reach)]
 
 def _within(box, photo):
-    "A box without what lies outside of the photo."
-    return (max(0, box[0]), max(0, box[1]), min(photo.width, max(1, box[2])),
-            min(photo.height, max(1, box[3])))
+    "A box without what lies outside of the photo; nothing may be left of it."
+    return tuple(min(max(0, x), most) for x, most in zip(box, photo.size * 2))
 
 # %% ../nbs/34_detect.ipynb #527e052a
 def _places(square, xs, ys):
