@@ -65,14 +65,15 @@ def _in_flags(
     flags, # Names that the sub-command knows, such as 'skip_existing'
 )->str:
     """A message in a shell's words:
-    `--name value` for `name=value`, `--name` for `name=True`."""
+    `--name value` for `name=value`, `--name` for `name=True`; names of files stay."""
     message = message.replace('pack(source, dest)', f'{NAME} convert SOURCE DEST')
     def flag(found):
         name, _, value, _ = found.groups()
         if name not in flags: return found[0]
         return ('--' + name.replace('_', '-')
                 + ('' if value == 'True' else f' {value.lower()}'))
-    return re.sub(r"""\b([a-z_]+)=(['"]?)(\w+)\2( \(--[^)]*\))?""", flag, message)
+    pattern = r"""(?<=[\s(])([a-z_]+)=(['"]?)(\w+)\2( \(--[^)]*\))?"""
+    return re.sub(pattern, flag, message)
 
 # %% ../nbs/52_cli.ipynb #a975fd02
 def _typed(*words):
