@@ -22,7 +22,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from .convert import Item, check_item, find_items, find_layout
+from .convert import (
+    Item, as_problem, check_item, check_request, find_items, find_layout)
 from .data import FaceDataset, batches
 from .files import show_progress
 from .images import RAW, Stats, read_mask, read_photo
@@ -30,7 +31,7 @@ from .labels import CELEBAMASK, FOREGROUND, IGNORE
 from .loop import forward
 from .losses import LOSSES, channel_targets, check_batch
 from .metrics import ConfusionMatrix, by_photo, foreground_iou, photo_record, report
-from .packed import Face, Packed, Problem, pack_items
+from .packed import Face, Packed, pack_items
 from .resnet import ResNet34
 from .train import Settings, Task, can_fuse, number, one_for_all, one_of, train_task
 from .unet import ResNet34UNet
@@ -91,9 +92,7 @@ def _original_item(item, source, layout, size):
         sizes = *photo.size, width, height
         return Face(item.name, bilinear(np.asarray(photo), size),
                     original_masks(parts, size), sizes)
-    except (ValueError, OSError) as e:
-        return Problem((item.photos or item.masks)[0],
-                       str(e).replace(str(source), '').lstrip('/\\'))
+    except (ValueError, OSError) as e: return as_problem(e, source)
 
 def pack_original(
     source:str|Path, # A folder in the layout 'celebamask' (part files) or 'labels' (source labels)
@@ -104,6 +103,7 @@ def pack_original(
 )->dict: # The manifest
     """`convert.pack`, as the script did it.
     Raises `ValueError` for another layout, `FileExistsError` for a full `dest`."""
+    check_request(size, limit)
     source, layout = Path(source), find_layout(source)
     if layout == 'masks': raise ValueError(f'{source}: has one mask for each face; '
         'the original adds up four parts, so part files or source labels are needed')
