@@ -27,7 +27,7 @@ from .convert import (
 from .data import FaceDataset, batches
 from .files import show_progress
 from .images import RAW, Stats, read_mask, read_photo
-from .labels import CELEBAMASK, FOREGROUND, IGNORE
+from .labels import CELEBAMASK, FACE, FOREGROUND, IGNORE
 from .loop import forward
 from .losses import LOSSES, channel_targets, check_batch
 from .metrics import ConfusionMatrix, by_photo, foreground_iou, photo_record, report
@@ -71,9 +71,13 @@ def part_masks(
     layout:str,   # 'celebamask' or 'labels'
 )->dict[str, np.ndarray]: # 0/255 uint8 by part name, only of parts that are there
     """The wanted parts of one face.
-    A label mask is taken apart again; a part without a pixel is missing there."""
+    A label mask is taken apart again; a part without a pixel is missing there.
+    Raises `ValueError` for one that says that its ids are others than CelebAMask's."""
     if layout == 'labels':
-        ids = read_mask(source/item.masks[0])[0]
+        path = source/item.masks[0]
+        ids, said = read_mask(path)
+        if said not in (None, FACE): raise ValueError(
+            f'{path}: has ids of the scheme {said.name!r}, not source labels')
         found = {p: ids == CELEBAMASK[p] for p in PARTS}
         return {p: np.where(there, np.uint8(255), np.uint8(0))
                 for p, there in found.items() if there.any()}
