@@ -726,6 +726,7 @@ def compare(
     variance = 0. if same else sum(v for v, _ in parts)
     df = variance**2 / sum(v**2 / d for v, d in parts) if variance else 1.
     half, middle = t_value(df) * variance**.5, float(each.mean())
+    if photos == 1 and not same: half = np.inf   # one photo has no spread
     low, high = middle - half, middle + half
     word = verdict(seeds, low, high)
     return dict(difference=middle, low=low, high=high, half=half, seeds=seeds,
