@@ -141,6 +141,8 @@ def _convert(args):
     "Photos and masks into a packed folder."
     if args.original:
         from facemask_seg.original import pack_original
+        if (args.scheme, args.ids) != ('eyes_lips', 'auto'): raise ValueError(
+            '--original has classes and ids of its own; leave --scheme and --ids out')
         manifest = pack_original(args.source, args.dest, size=args.size,
                                  limit=args.limit)
     else: manifest = _pack(args)
