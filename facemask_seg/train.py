@@ -346,9 +346,10 @@ def start_from(
     """Give a network what another run learned; for other classes all but the head.
     Raises `ValueError` for another kind."""
     found, meta = load_model(None if recipe.start == 'shipped' else recipe.start)
-    if type(found) is not type(model):
-        recipe.refuse('model', f"{meta.recipe.get('model', DEFAULT.model)!r}, "
-                               f"which {recipe.start} is")
+    for name in 'model', 'colors':
+        its = meta.recipe.get(name, getattr(DEFAULT, name))
+        if its != getattr(recipe, name):
+            recipe.refuse(name, f'{its!r}, which {recipe.start} is')
     same = meta.scheme.classes == recipe.scheme.classes
     tensors = {k: t for k, t in found.state_dict().items()
                if same or not k.startswith('head.')}
