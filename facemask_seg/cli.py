@@ -220,14 +220,16 @@ def _reader(
     return read
 
 # %% ../nbs/52_cli.ipynb #d22a7f72
+# Fields of `Recipe` that come with the photos, or stand in the file of --recipe
+_NO_FLAGS = {'scheme', 'unions'}
+
 def _recipe_flags():
-    """For each field of `Recipe` that is a flag: its name, its reader and its help.
-    A scheme is none: it comes with the photos, or is in the file of --recipe."""
+    """For each field of `Recipe` that is a flag: its name, its reader and its help."""
     from dataclasses import fields
     from facemask_seg.train import DEFAULT, Recipe
     comments = Recipe.help()
     for f in fields(Recipe):
-        if f.name in ('scheme', 'unions'): continue
+        if f.name in _NO_FLAGS: continue
         default = ("the packed folder's" if f.name == 'size'
                    else getattr(DEFAULT, f.name))
         yield (f.name, _reader(f.type),
@@ -262,7 +264,7 @@ def _recipe(args, packed):
     if not isinstance(file, dict):
         raise ValueError(
             f'{args.recipe} is not a recipe: it should hold one JSON object')
-    names = {f.name for f in fields(Recipe)} - {'scheme', 'unions'}
+    names = {f.name for f in fields(Recipe)} - _NO_FLAGS
     try:
         recipe = Recipe.from_dict(
             start | file | {k: v for k, v in vars(args).items() if k in names})

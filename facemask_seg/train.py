@@ -258,12 +258,12 @@ def _check_loss(recipe):
 
 def _check_unions(recipe):
     "Raises `ValueError` for what the network's classes do not make."
-    several = recipe.scheme.n_outputs > 1
-    try: fit = several and unions_of(recipe.scheme, recipe.unions)
-    except ValueError: fit = False
-    if not fit: raise ValueError(
-        f'recipe: unions is the scheme {recipe.unions.name!r}, but must have unions of '
-        f'the classes of {recipe.scheme.name!r}' + ('' if several else ', which has one'))
+    have, want = recipe.scheme, recipe.unions
+    why = '' if have.n_outputs > 1 else 'that has one class'
+    try: unions_of(have, want)
+    except ValueError as e: why = e
+    if why: raise ValueError(f'recipe: unions is the scheme {want.name!r}, but must '
+                             f'have unions of the classes of {have.name!r}: {why}')
 
 # What these networks leave no choice about: nobody has pretrained an encoder for them
 _NO_ENCODER = {'tiny_unet': dict(weights=None, colors='rgb', freeze='none'),
