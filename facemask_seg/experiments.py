@@ -219,7 +219,7 @@ ASKED = { # In words: the experiment, the idea's recipe, and what it is compared
     'the later layers of the encoder trained rather than none':
         ('unfreezing', 'early', 'frozen'),
     'four classes rather than one': ('four_classes', 'baseline', 'one_class'),
-    "BCE with logits in the report's own system":
+    "BCE with logits in the report's system, with this course's decoder":
         ('autopsy', 'bce_with_logits', 'common'),
 }
 
