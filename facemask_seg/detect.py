@@ -125,7 +125,9 @@ def _around(square):
 
 def _within(box, photo):
     "A box without what lies outside of the photo; nothing may be left of it."
-    return tuple(min(max(0, x), most) for x, most in zip(box, photo.size * 2))
+    left, top, right, bottom = (min(max(0, x), most)
+                                for x, most in zip(box, photo.size * 2))
+    return left, top, right, bottom
 
 # %% ../nbs/34_detect.ipynb #527e052a
 def _places(square, xs, ys):
