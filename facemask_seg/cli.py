@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import signal
 import sys
 import threading
@@ -76,12 +75,6 @@ def _in_flags(
     return re.sub(pattern, flag, message)
 
 # %% ../nbs/52_cli.ipynb #a975fd02
-def _typed(*words):
-    "Words as one types them here: Windows knows double quotes only, and no other shell minds."
-    if sys.platform != 'win32': return shlex.join(words)
-    from subprocess import list2cmdline
-    return list2cmdline(words)
-
 def _hush():
     """Whoever read our output has gone, as `head` does after ten lines:
     end without a word, as other commands do."""
@@ -101,7 +94,8 @@ def _guarded(
     try: return run() or 0
     except SystemExit as e: return int(e.code or 0)
     except KeyboardInterrupt as e:
-        _say(f'{str(e) or "interrupted."} To go on, type: {_typed(*words)}')
+        from facemask_seg.files import as_typed
+        _say(f'{str(e) or "interrupted."} To go on, type: {as_typed(*words)}')
         return 130
     except BrokenPipeError: return _hush()
     except USER_ERRORS as e:
@@ -139,6 +133,7 @@ def _shares(manifest):
 
 def _convert(args):
     "Photos and masks into a packed folder."
+    from facemask_seg.files import as_typed
     if args.original:
         from facemask_seg.original import pack_original
         if (args.scheme, args.ids) != ('eyes_lips', 'auto'): raise ValueError(
@@ -151,7 +146,7 @@ def _convert(args):
     print(f'{_count(manifest["n"])} of {manifest["size"]} px in {args.dest}; left out: '
           f'{len(manifest["problems"])}')
     print(f'pixels: {_shares(manifest)}')
-    if not args.original: print(f'next: {NAME} train {_typed(args.dest)}')
+    if not args.original: print(f'next: {NAME} train {as_typed(args.dest)}')
 
 def _pack(args):
     "`convert.pack` with the flags of `convert`."
@@ -300,6 +295,7 @@ def table(
 # %% ../nbs/52_cli.ipynb #7e69363b
 def _train(args):
     "Train on a packed folder; go on with an interrupted run."
+    from facemask_seg.files import as_typed
     from facemask_seg.loop import joined, team
     from facemask_seg.packed import Packed
     from facemask_seg.train import fit
@@ -316,7 +312,7 @@ def _train(args):
     print(table(result['test']) if result['test']
           else f'{len(packed)} photos leave none for testing')
     print(f'test split; best epoch {result["best_epoch"]}; everything is in {run}')
-    print(f'next: {NAME} predict PHOTO --weights {_typed(str(run))}')
+    print(f'next: {NAME} predict PHOTO --weights {as_typed(run)}')
 
 # %% ../nbs/52_cli.ipynb #228c7d60
 def _add_device(parser):
@@ -588,7 +584,8 @@ def _demo(args):
 
 def _pointers(picture, run):
     "Where to look next."
-    quoted = _typed(str(run))
+    from facemask_seg.files import as_typed
+    quoted = as_typed(run)
     return '\n'.join([
         f'Look at      {picture}   photos, true masks, predicted masks',
         f'             {run/"curve.png"}   how it learned',

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['CANNOT', 'FULL', 'TEMPORARY', 'LOCK', 'undisturbed', 'atomic', 'FolderBusy', 'lock', 'sweep', 'write_json',
-           'read_json', 'show_progress', 'cores', 'helpers', 'in_order']
+           'read_json', 'show_progress', 'as_typed', 'cores', 'helpers', 'in_order']
 
 # %% ../nbs/13_files.ipynb #ba113a38
-import errno, json, os, re, secrets, shutil, signal, stat, sys, threading, time
+import errno, json, os, re, secrets, shlex, shutil, signal, stat, sys, threading, time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -226,6 +226,17 @@ def show_progress(
     quiet = os.environ.get('TQDM_DISABLE', '0') not in ('', '0')
     return tqdm(items, desc=title, disable=quiet or not progress,
                 **{'leave': False, **options})
+
+# %% ../nbs/13_files.ipynb #typed-02
+def as_typed(
+    *words:str|os.PathLike, # The command's, one by one
+)->str:
+    """Words as one types them here:
+    Windows knows double quotes only, and no other shell minds."""
+    plain = [str(word) for word in words]
+    if sys.platform != 'win32': return shlex.join(plain)
+    from subprocess import list2cmdline
+    return list2cmdline(plain)
 
 # %% ../nbs/13_files.ipynb #c357ce54
 def cores()->int:

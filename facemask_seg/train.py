@@ -35,7 +35,7 @@ from torch.nn.parallel import DistributedDataParallel
 from . import __version__
 from .data import (
     AUGMENTATIONS, FaceDataset, batches, channel_stats, split)
-from .files import atomic, lock, read_json, sweep, write_json
+from .files import as_typed, atomic, lock, read_json, sweep, write_json
 from .images import IMAGENET, MAX_SIDE, RAW, Stats
 from .labels import EYES_LIPS, Picture, Scheme, as_tuples
 from .loop import (
@@ -829,8 +829,9 @@ def warnings_of(run:Run)->list[str]:
         "lower batch_size, or start from the package's model (start: shipped)")
     if size != packed.size: found.append(
         f'photos are packed at {packed.size} px and resized to {size} in every epoch; '
-        'to pack them once at that size: '
-        f'facemask-seg convert {packed.path} {packed.path}-{size} --size {size}')
+        'to pack them once at that size: ' + as_typed(
+            'facemask-seg', 'convert', packed.path, f'{packed.path}-{size}',
+            '--size', str(size)))
     return found
 
 # %% ../nbs/33_train.ipynb #8bbbefd0
