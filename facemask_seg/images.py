@@ -167,8 +167,8 @@ def _check_path(path):
             f'{path}: is an address, not a file; download the photo first')
     if path.is_dir(): raise IsADirectoryError(f'{path}: is a folder, not an image file')
     if not path.exists(): raise FileNotFoundError(f'{path}: no such file')
-    if path.is_file() and not path.stat().st_size:   # a pipe does not tell its size
-        raise ValueError(f'{path}: the file is empty')
+    # so is a pipe: one that nobody writes to would be waited for
+    if not path.stat().st_size: raise ValueError(f'{path}: the file is empty')
 
 # %% ../nbs/12_images.ipynb #8b11d9a9
 def open_image(
