@@ -447,21 +447,18 @@ def _read_table(path):
             f'{path}: is not a table of faces; move it away or choose another folder')
     return table
 
-def _check_owners(files, dest, table):
-    "Refuse a mask that is there and, as the table says, another photo's."
-    owners = {line['mask']: line.get('photo') for line in table}
-    for file, (mask, _) in zip(files, _outputs(files, dest)):
-        owner = owners.get(mask.name)
-        if mask.exists() and owner not in (None, file.name): raise FileExistsError(
-            f'{mask} is the mask of {owner}, and {file.name} would have the same; '
-            'give one photo another name, or choose another folder')
-
 def _unnoted(files, dest, table):
     """Rows of masks that are there and in no line of the table:
-    a full disk or a kill came between."""
-    known = {line['mask'] for line in table}
+    a full disk or a kill came between.
+    Raises `FileExistsError` for one that is another photo's, as the table says."""
+    owners = {line['mask']: line.get('photo') for line in table}
     for file, (mask, picture) in zip(files, _outputs(files, dest)):
-        if mask.name in known or not mask.exists(): continue
+        if not mask.exists(): continue
+        owner = owners.get(mask.name)
+        if owner not in (None, file.name): raise FileExistsError(
+            f'{mask} is the mask of {owner}, and {file.name} would have the same; '
+            'give one photo another name, or choose another folder')
+        if mask.name in owners: continue
         with suppress(ValueError, OSError):
             ids, scheme = read_mask(mask)
             if scheme:
@@ -502,7 +499,6 @@ def predict_files(
     todo = _todo(files, Path(dest), overwrite, skip_existing)
     # what is wrong with it is better known now than after an hour
     table = _read_table(Path(dest)/'faces.csv')
-    if skip_existing: _check_owners(files, Path(dest), table)
     noted = list(_unnoted(files, Path(dest), table)) if skip_existing else []
     search, done = bool(todo) and segmenter.searches(faces), {}
     def read(pair): return _look_or_reason(pair[0], segmenter.meta.size, search)
