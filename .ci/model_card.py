@@ -19,7 +19,7 @@ from common import ROOT
 from facemask_seg.files import write_json
 from facemask_seg.images import open_photo
 from facemask_seg.labels import CELEBAMASK, EYES_LIPS, FACE
-from facemask_seg.loop import decide
+from facemask_seg.loop import autocast, decide
 from facemask_seg.metrics import by_photo
 from facemask_seg.predict import Segmenter, eye_openness
 from facemask_seg.weights import weights_path
@@ -98,21 +98,24 @@ def measure(faces: Path, weights: Path) -> dict:
     network = Segmenter.load(weights, FACE, 'cpu')
     truth, true_parts = (np.stack([scheme.from_source(mask) for mask in labels]) for scheme in (EYES_LIPS, FACE))
 
-    def ask(tta: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        maps = (network.probabilities(photos[i:i+10], tta) for i in range(0, len(photos), 10))
-        few, every = zip(*[(eyes_and_lips(p), decide(p)) for p in maps])
+    def ask(tta: bool = False, precision: str = 'fp32') -> tuple[torch.Tensor, torch.Tensor]:
+        found = []
+        for i in range(0, len(photos), 10):
+            with autocast(precision, 'cpu'): p = network.probabilities(photos[i:i+10], tta)
+            found.append((eyes_and_lips(p), decide(p)))
+        few, every = zip(*found)
         return torch.cat(few), torch.cat(every)
     def counts(masks) -> np.ndarray: return by_photo(masks, truth, EYES_LIPS.n_classes).numpy()
 
-    masks, all_parts = ask(tta=False)
+    masks, all_parts = ask()
     once, parts = counts(masks), by_photo(all_parts, true_parts, FACE.n_classes).numpy()
-    twice = counts(ask(tta=True)[0])
+    twice, bf16 = counts(ask(tta=True)[0]), counts(ask(precision='bf16')[0])
     whole = Segmenter.load(weights, EYES_LIPS, 'cpu').predict(photos, faces='all')
     divided = list(groups([about(np.asarray(photo), mask) for photo, mask in zip(photos, labels)]))
     rest = {(by, name): [k for b, other, i in divided if b == by and other != name for k in i] for by, name, _ in divided}
     eyes, found = (np.isin(ids, (1, 2)).sum((1, 2)) for ids in (truth, masks.numpy()))
     return {'weights': hashlib.sha256(weights.read_bytes()).hexdigest(), 'photos': [files[0].stem, files[-1].stem],
-            'all': score(once), 'two_looks': score(twice),
+            'all': score(once), 'two_looks': score(twice), 'bf16': score(bf16),
             'searched': score(counts(np.stack([seen.mask for seen in whole])))
                         | {'one_face': sum(len(seen.faces or ()) == 1 for seen in whole), 'none': sum(not seen.faces for seen in whole)},
             'groups': [{'by': by, 'group': name} | score(once[i]) | difference(once[i], once[rest[by, name]])
