@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PACKAGE := settings.ini setup.py pyproject.toml
 PIP := $(BIN)/python -m pip install -qq
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+# On Windows a `;` stands between folders
+export PATH := $(CURDIR)/$(BIN)$(if $(findstring ;,$(PATH)),;,:)$(PATH)
 
 .PHONY: help demo test machines model student lab notebooks docs readme clean
 
