@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .core import answer, verdict
+from .core import answer, gently, verdict
 
 # %% ../../nbs/solutions/15_convert.ipynb #7c5bad74
 def _face_parts():
@@ -34,6 +34,7 @@ def _paint_hint(got, right, order):
     return (f'parts in the order {order}: expected {right.tolist()}, '
             f'got {got.tolist()}. The later id wins.')
 
+@gently
 def check_paint(
     f:Callable, # Takes a dict of part name: (H, W) bool; returns (H, W) source labels
 )->bool|None:   # True when right

@@ -8,6 +8,8 @@ __all__ = ['CASES', 'check_pull_of_mean', 'check_three_seeds', 'check_sign_test'
 # %% ../../nbs/solutions/41_experiments.ipynb #272b8f99
 from collections.abc import Callable
 
+from .core import gently
+
 # %% ../../nbs/solutions/41_experiments.ipynb #07ffefe7
 def _numbers(got, n):
     "Whether `got` is a list of `n` numbers; says what it is if not."
@@ -17,9 +19,10 @@ def _numbers(got, n):
     else: return True
     return False
 
+@gently
 def check_pull_of_mean(
     f:Callable, # `pull_of_mean(values)`
-)->bool:        # Whether it is right
+)->bool|None:   # Whether it is right
     "Try `f` on four numbers, and say what is wrong."
     values = [1., 2., 3., 6.]
     try: got = f(values)
@@ -40,9 +43,10 @@ def check_pull_of_mean(
     return False
 
 # %% ../../nbs/solutions/41_experiments.ipynb #1ce2494a
+@gently
 def check_three_seeds(
     f:Callable, # `three_seeds()`
-)->bool:        # Whether it is right
+)->bool|None:   # Whether it is right
     "Run `f`, look whether it can have trained three networks, and say what follows."
     try: got = f()
     except Exception as e:

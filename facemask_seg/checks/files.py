@@ -10,7 +10,7 @@ import json, os, tempfile, time
 from collections.abc import Callable
 from pathlib import Path
 
-from .core import verdict
+from .core import gently, verdict
 
 # %% ../../nbs/solutions/13_files.ipynb #233e4688
 def _save_problem(f, folder):
@@ -47,6 +47,7 @@ def check_save_text(
         return verdict(_save_problem(f, Path(folder)))
 
 # %% ../../nbs/solutions/13_files.ipynb #d7e7be29
+@gently
 def check_whole_lines(
     f:Callable, # Takes the path of a journal
 )->bool|None:   # True when right
@@ -75,6 +76,7 @@ def check_whole_lines(
     return verdict(None)
 
 # %% ../../nbs/solutions/13_files.ipynb #9e2c1d29
+@gently
 def check_speedup(
     f:Callable, # Takes a function of a number; returns how many times faster 4 workers are than 0
 )->bool|None: # True when right

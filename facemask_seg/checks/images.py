@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from .core import answer, verdict
+from .core import answer, gently, verdict
 from ..faces import draw_face
 from ..images import fit_square
 
@@ -38,6 +38,7 @@ def _shares_hint(got, ids, k, n):
             'Which axes of the reshaped array lie within a block?')
 
 # %% ../../nbs/solutions/12_images.ipynb #4945a7c0
+@gently
 def check_shares(
     f:Callable, # Takes ids (H, W) uint8, a whole factor k and the number n of ids
 )->bool|None:   # True when right

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .core import attempt, verdict
+from .core import attempt, gently, verdict
 from .data import learn
 from ..faces import draw_faces
 from ..metrics import ConfusionMatrix
@@ -26,6 +26,7 @@ def _numbers(got)->tuple[Any, str|None]:
     if np.size(got) != 2: return None, 'return two numbers, precision and recall.'
     return attempt(lambda pair: tuple(map(float, pair)), got)
 
+@gently
 def check_precision_recall(
     f:Callable, # `f(prediction, target, c)`: precision and recall of class `c`
 )->bool|None:   # Whether it is right; prints what is wrong
@@ -89,6 +90,7 @@ def _mean_hint(got):
     return (f'{value:.4f} for two small photos; '
             f'{(why or ["expected 17/24 = 0.7083."])[0]}')
 
+@gently
 def check_miou_by_photo(
     f:Callable, # The attempt: f(predictions, targets, n_classes) -> float
 )->bool|None:   # Whether it is right; prints what is wrong

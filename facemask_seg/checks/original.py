@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from .core import verdict
+from .core import gently, verdict
 from ..faces import draw_face
 from ..labels import FOREGROUND
 from ..losses import LOSSES
@@ -35,6 +35,7 @@ def _schedule_hint(f):
                 f'Before it, {epoch - 1} epochs are over, '
                 f'{(epoch - 1) / epochs:.2f} of all.')
 
+@gently
 def check_schedule(
     f:Callable, # `f(epoch, epochs)` gives the learning rate
 )->bool|None:    # Whether it is right; prints what is wrong
@@ -105,6 +106,7 @@ def _paints_hint(f):
         'is the last layer one of raw outputs, and is the threshold the one that was '
         'asked for?')
 
+@gently
 def check_marked(
     f:Callable, # `f(loss, threshold)` gives the share of pixels that is marked
 )->bool|None:    # Whether it is right; prints what is wrong

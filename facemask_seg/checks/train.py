@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from .core import verdict
+from .core import gently, verdict
 from ..convert import pack_drawn
 from ..train import Basics, Recipe
 
@@ -38,6 +38,7 @@ def _grid_hint(f):
         missing = [r for r in right if r not in got]
         if missing: return f'for {values} a combination is missing: {missing[0]}'
 
+@gently
 def check_grid(
     f:Callable, # `f(recipe, **values)` gives a list of recipes
 )->bool|None:    # Whether it is right; prints what is wrong
@@ -88,6 +89,7 @@ def _wrong_step(got, total, warmup, decay):
             f'{down + 1} equal steps.')
 
 # %% ../../nbs/solutions/33_train.ipynb #a76e7be0
+@gently
 def check_trapezoid(
     f:Callable, # `f(step, total, warmup, decay)` gives the factor
 )->bool|None:    # Whether it is right; prints what is wrong
@@ -115,6 +117,7 @@ def _start_hint(f):
                 f'and your function says {got}. Two new run folders, '
                 'and only train_loss compared?')
 
+@gently
 def check_same_start(
     f:Callable, # `f(recipe, data)` says whether two epochs are the beginning of four
 )->bool|None:    # Whether it is right; prints what is wrong

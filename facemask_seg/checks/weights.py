@@ -136,6 +136,7 @@ def _half_hint(f):
         'It is the largest change, divided by the largest output, '
         'both without their signs.')
 
+@core.gently
 def check_half(
     f:Callable, # `f(model, x)` gives the relative change of the outputs
 )->bool|None:    # Whether it is right; prints what is wrong
