@@ -94,7 +94,7 @@ def check_sign_test(
         if got is None:
             print('Not yet: it returns nothing.')
             return False
-        if not isinstance(got, (int, float)) or abs(got - p) > 1e-9:
+        if not isinstance(got, (int, float)) or not abs(got - p) < 1e-9:
             print(f'Not yet: for a={a}, b={b} it gives {got}, not {p}. Hint: {hint}.')
             return False
     print('Right.')
