@@ -50,7 +50,8 @@ class Adam:
         weight_decay:float=0.,                 # Pull towards zero, added to the gradient
     ):
         self.params, self.lr, self.betas, self.eps = list(params), lr, betas, eps
-        self.weight_decay, self.t = weight_decay, 0
+        self.weight_decay = weight_decay
+        self.counts = [0 for _ in self.params] # Of steps; one may be frozen at first
         self.means = [torch.zeros_like(p) for p in self.params]
         self.squares = [torch.zeros_like(p) for p in self.params]
 
@@ -64,10 +65,11 @@ class Adam:
     @torch.no_grad()
     def step(self)->None:
         "Change every parameter that has a gradient."
-        self.t += 1
-        (b1, b2), t = self.betas, self.t
-        for p, mean, square in zip(self.params, self.means, self.squares):
+        b1, b2 = self.betas
+        for i, p in enumerate(self.params):
             if p.grad is None: continue
+            self.counts[i] += 1
+            mean, square, t = self.means[i], self.squares[i], self.counts[i]
             grad = self.decay(p, p.grad)
             mean.mul_(b1).add_((1 - b1) * grad)
             square.mul_(b2).add_((1 - b2) * grad**2)
