@@ -441,4 +441,5 @@ def pack_drawn(
     about = dict(layout='drawn', faces=n, seed=seed)
     settings = dict(size=size, scheme=scheme.to_dict(), source=about)
     draw = partial(_draw_item, seed=seed, size=size, scheme=scheme)
+    draw(0) # A size or a seed that cannot be is told before there is a folder
     return pack_items(dest, settings, range(n), draw, None, progress)
