@@ -58,6 +58,9 @@ class Meta:
                              f"this version reads {FORMAT}; update facemask_seg")
         stats = Stats(**{k: tuple(v) for k, v in d['stats'].items()})
         _check_numbers(stats, d['size'])
+        for name in 'recipe', 'data', 'card':
+            if not isinstance(d.get(name, {}), dict):
+                raise ValueError(f'its {name} is no JSON object')
         return cls(Scheme.from_dict(d['scheme']), stats, d['size'], d['recipe'],
                    d.get('data', {}), d.get('card', {}))
 
