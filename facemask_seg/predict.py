@@ -107,6 +107,8 @@ class Prediction:
         """Write the mask as a PNG whose pixel values are the class ids.
         Raises `ValueError`, `FileExistsError`."""
         path = _free(path, overwrite)
+        if path.suffix.lower() != '.png': raise ValueError(
+            f'{path}: a mask is saved as .png; other formats may change class ids')
         with atomic(path) as temporary: save_mask(temporary, self.mask, self.scheme)
         return path
 
