@@ -450,7 +450,7 @@ class Run:
     best_score:float=-1.
     seconds:float=0.
     train_seconds:float=0.
-    losses:list=field(default_factory=lambda: [0., 0, 0]) # Their sum, photos, steps so far
+    losses:list=field(default_factory=lambda: [0., 0, 0]) # Their sum, photos, batches so far
     spent:float=0.                                        # Seconds of that epoch
     checkpoint_minutes:float=5.                           # Between checkpoints inside an epoch
     averaged:nn.Module|None=None                          # The average of the steps, if it is wanted
@@ -462,7 +462,7 @@ class Run:
 
     @property
     def step(self)->int:
-        "Steps that are done of the epoch that goes on."
+        "Batches that are done of the epoch that goes on."
         return self.losses[2]
 
     @property
@@ -723,6 +723,10 @@ def batches_per_step(recipe:Settings)->int:
     "1 for a recipe that has no such field."
     return getattr(recipe, 'accumulate', 1)
 
+def steps_done(run:Run)->int:
+    "Steps of the optimizer that are done of the epoch that goes on."
+    return math.ceil(run.step / batches_per_step(run.recipe))
+
 def after_steps(
     run:Run,
     steps:int, # In this epoch
@@ -732,7 +736,7 @@ def after_steps(
     keep = keep_now_and_then(run)
     if run.averaged is None: return keep
     move, average = averager(run.averaged, run.model), average_of(run.recipe)
-    done = run.epoch * steps + math.ceil(run.step / batches_per_step(run.recipe))
+    done = run.epoch * steps + steps_done(run)
     step = count(done + 1)
     def after(log):
         move(share_kept(average, next(step)))
@@ -963,11 +967,11 @@ def explain_stop(run:Run)->Iterator[None]:
 
 def _safe(run, epoch):
     "In words, what of a run is on disk while the epoch after `epoch` goes on."
-    if not epoch and not run.step: return 'no epoch was finished'
+    steps = steps_done(run)
+    if not epoch and not steps: return 'no epoch was finished'
     done = ['epoch 1' if epoch == 1 else f'epochs 1 to {epoch}'] if epoch else []
-    part = ([f'{run.step} step{"s" * (run.step > 1)} of epoch {epoch + 1}'] if run.step
-            else [])
-    verb = 'is' if epoch + run.step == 1 else 'are'
+    part = [f'{steps} step{"s" * (steps > 1)} of epoch {epoch + 1}'] if steps else []
+    verb = 'is' if epoch + steps == 1 else 'are'
     return f'{" and ".join(done + part)} {verb} safe in {run.path}'
 
 # %% ../nbs/33_train.ipynb #11be3519
@@ -979,7 +983,8 @@ def announce(run:Run)->str:
     photos = ', '.join(f'{k} {"photos " * (name == "train")}for {names[name]}'
                        for name, k in n.items())
     going_on = f'; going on after epoch {run.epoch}' if run.epoch else ''
-    if run.step: going_on = f'; going on after step {run.step} of epoch {run.epoch + 1}'
+    if run.step:
+        going_on = f'; going on after step {steps_done(run)} of epoch {run.epoch + 1}'
     return '\n'.join([f'{photos}; {size} px, {run.device.type}, '
                       f'{run.precision}{going_on}', *warnings_of(run)])
 
