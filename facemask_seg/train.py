@@ -827,10 +827,12 @@ def warnings_of(run:Run)->list[str]:
         found.append(f'only {n} test photo{"s" * (n > 1)}: the scores say little')
     steps = steps_of(len(run.splits['train']), run.recipe.batch_size, run.recipe.epochs,
                      batches_per_step(run.recipe))
+    started = getattr(run.recipe, 'start', None)
     if steps < FEW_STEPS: found.append(
         f'only {steps} training step{"s" * (steps != 1)} in all, '
-        'too few to teach a network much; raise epochs, '
-        "lower batch_size, or start from the package's model (start: shipped)")
+        'too few to teach a network much; raise epochs' +
+        (' or lower batch_size' if started else ', lower batch_size, or start '
+         "from the package's model (start: shipped)"))
     if size != packed.size: found.append(
         f'photos are packed at {packed.size} px and resized to {size} in every epoch; '
         'to pack them once at that size: ' + as_typed(
