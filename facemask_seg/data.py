@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from multiprocessing.util import get_temp_dir
 from typing import NamedTuple
 
@@ -235,6 +236,17 @@ def _resized(photo, mask, size):
     return np.array(fit_square(Image.fromarray(photo), size)), np.array(mask)
 
 # %% ../nbs/16_data.ipynb #361b0174
+_CAN_WAIT = hasattr(signal, 'pthread_sigmask') # signals can; not on Windows
+
+@contextmanager
+def _deaf():
+    """Processes that begin in this block do not hear SIGTERM until `_ends_later`:
+    before, it would kill them."""
+    if not _CAN_WAIT: return (yield)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try: yield
+    finally: signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
 def _ends_later(worker):
     """A process that loads, told to end, takes a second: who tells the trainer, too,
     hears from the trainer, and not that it lost a process."""
@@ -243,6 +255,7 @@ def _ends_later(worker):
         timer.daemon = True
         timer.start()
     signal.signal(signal.SIGTERM, later)
+    if _CAN_WAIT: signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 class Loader(DataLoader):
     "A `DataLoader` that does on a device what the dataset has left to do there."
@@ -260,7 +273,7 @@ class Loader(DataLoader):
         Their temporary folder is ours, because one of their own stays when they are
         killed."""
         get_temp_dir()
-        with undisturbed(): loaded = super().__iter__()
+        with undisturbed(), _deaf(): loaded = super().__iter__()
         try:
             while True:
                 with undisturbed(): batch = next(loaded, None)
