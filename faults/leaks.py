@@ -21,7 +21,7 @@ from common import MODEL, TINY, Table, environment, kept, make_material, workpla
 SHORT = '--short' in sys.argv
 TIMES = 300 if SHORT else 2000
 ROOM = 4 * 2**20  # Bytes by which memory may grow; one small network kept by each of 15 trainings would be as much
-SIGNALS = 4 if SHORT else 20
+SIGNALS = 6 if SHORT else 60
 COMMAND = [sys.executable, '-c', 'import sys; from facemask_seg.cli import main; sys.exit(main())']
 
 
@@ -100,6 +100,9 @@ def send(pid: int, how: signal.Signals, to_all: bool = False) -> None:
     (os.killpg if to_all or how == signal.SIGINT else os.kill)(pid, how)
 
 
+def said_to(how: signal.Signals, to_all: bool) -> str: return f'{how.name}{" to its children, too" if to_all else ""}'
+
+
 def ended(p: subprocess.Popen, how: signal.Signals, to_all: bool) -> str:
     "What a process says when it is stopped. Where Python takes an object apart a signal is lost: asked again."
     for patience in 20, 20, 60:
@@ -127,7 +130,7 @@ def stopped(table: Table, name: str, words: list, begun: Callable, how: signal.S
     left = [str(f) for f in [*Path('tmp').iterdir(), *Path('out').rglob('.facemask_seg-*')]]
     if left: wrong.append(f'left over: {left}')
     if 'To go on, type: facemask-seg' not in error or 'Traceback' in error: wrong.append(f'said: {error[-500:]}')
-    table.add(f'{name}, {how.name}{" to its children, too" if to_all else ""}', 'nothing left', '\n'.join(wrong))
+    table.add(f'{name}, {said_to(how, to_all)}', 'nothing left', '\n'.join(wrong))
 
 
 def signals(table: Table) -> None:
@@ -174,13 +177,13 @@ def at_any_moment(table: Table, here: Path, draw: random.Random) -> None:
     "One signal, once. (This process must not have used PyTorch yet, or its children could not.)"
     import_module('facemask_seg.train')   # once, for all children
     for number in range(SIGNALS):
-        how = (signal.SIGINT, signal.SIGTERM)[number % 2]
+        how, to_all = ((signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True))[number % 3]
         (here/f'tmp-{number}').mkdir()
         pid = os.fork()
         if not pid: endless(here, number)
         wait_for(Path(f'endless-{number}/history.csv').exists, 300)
         time.sleep(draw.uniform(0, 1))
-        send(pid, how)
+        send(pid, how, to_all)
         status: list[int] = []
         def over(): status[:] = os.waitpid(pid, os.WNOHANG); return status[0] == pid
         heard = wait_for(over, 60)
@@ -192,7 +195,7 @@ def at_any_moment(table: Table, here: Path, draw: random.Random) -> None:
         left, said = [f.name for f in Path(f'tmp-{number}').iterdir()], Path(f'said-{number}').read_text()
         if left: wrong.append(f'left over: {left}')
         if said: wrong.append(f'said: {said[-500:]}')
-        table.add(f'train, loaders begin and end, {how.name} once', 'heard, nothing left', '\n'.join(wrong))
+        table.add(f'train, loaders begin and end, {said_to(how, to_all)} once', 'heard, nothing left', '\n'.join(wrong))
 
 
 def main() -> int:
