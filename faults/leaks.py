@@ -100,7 +100,7 @@ def send(pid: int, how: signal.Signals, to_all: bool = False) -> None:
     (os.killpg if to_all or how == signal.SIGINT else os.kill)(pid, how)
 
 
-def said_to(how: signal.Signals, to_all: bool) -> str: return f'{how.name}{" to its children, too" if to_all else ""}'
+def said_to(how: signal.Signals, to_all: bool) -> str: return f'{how.name}{" to all" if to_all else ""}'
 
 
 def ended(p: subprocess.Popen, how: signal.Signals, to_all: bool) -> str:
