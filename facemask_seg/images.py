@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FORMATS', 'SUFFIXES', 'MAX_PIXELS', 'MAX_ASPECT', 'MAX_SIDE', 'HEIC', 'PAD', 'STRIP', 'SCHEME_NOTE', 'IMAGENET',
            'RAW', 'to_rgb', 'check_size', 'open_image', 'read_photo', 'open_photo', 'find_photos', 'fit_square',
-           'unfit_square', 'save_mask', 'read_mask', 'Stats', 'normalize', 'prepare', 'mean_std']
+           'unfit_square', 'check_png', 'save_mask', 'read_mask', 'Stats', 'normalize', 'prepare', 'mean_std']
 
 # %% ../nbs/12_images.ipynb #e1399cf2
 import json, math, os, zlib
@@ -412,6 +412,13 @@ def _check_ids(mask, scheme, name):
                                  f'scheme {scheme.name!r} has 0 to '
                                  f'{scheme.n_classes-1}')
 
+def check_png(
+    path:Path, # Of a mask
+)->None:
+    "Raises `ValueError` for a file of another kind."
+    if path.suffix.lower() != '.png': raise ValueError(
+        f'{path}: a mask is saved as .png; other formats may change class ids')
+
 def save_mask(
     file:str|os.PathLike|BinaryIO, # Where to, .png
     mask:np.ndarray,               # (H, W) uint8 class ids, or `IGNORE`
@@ -420,9 +427,7 @@ def save_mask(
     """Write a palette PNG whose pixels are class ids and which says their scheme.
     Raises `ValueError`."""
     name = _name(file)
-    if isinstance(name, Path) and name.suffix.lower() != '.png':
-        raise ValueError(
-            f'{name}: a mask is saved as .png; other formats may change class ids')
+    if isinstance(name, Path): check_png(name)
     _check_ids(mask, scheme, name)
     colors = np.full((256 if (mask == IGNORE).any() else scheme.n_classes, 3), 128,
                      np.uint8)

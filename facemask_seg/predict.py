@@ -28,7 +28,8 @@ from .detect import (
     face_square, find_faces, merge_faces)
 from .files import atomic, in_order, show_progress
 from .images import (
-    find_photos, fit_square, open_photo, prepare, read_mask, save_mask, unfit_square)
+    check_png, find_photos, fit_square, open_photo, prepare, read_mask,
+    save_mask, unfit_square)
 from .labels import EYES_LIPS, Scheme, overlay, read_scheme
 from .loop import decide, forward, pick_device, predict_probabilities
 from .losses import merge_logits, unions_of
@@ -107,8 +108,7 @@ class Prediction:
         """Write the mask as a PNG whose pixel values are the class ids.
         Raises `ValueError`, `FileExistsError`."""
         path = _free(path, overwrite)
-        if path.suffix.lower() != '.png': raise ValueError(
-            f'{path}: a mask is saved as .png; other formats may change class ids')
+        check_png(path)
         with atomic(path) as temporary: save_mask(temporary, self.mask, self.scheme)
         return path
 
