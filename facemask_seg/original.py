@@ -400,7 +400,7 @@ def _batches(run):
     "The training batches; the original counts its epochs from 1."
     return batches(run.splits['train'], run.recipe.batch_size,
                    shuffle=run.recipe.shuffle, epoch=run.epoch + 1,
-                   device=run.device, first=run.step)
+                   device=run.device, first=run.batches_done)
 
 def _factor(run, steps):
     "The factor on the learning rate, the same for a whole epoch."

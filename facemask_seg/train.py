@@ -422,7 +422,7 @@ class Task(NamedTuple):
     model:Callable     # (recipe, device, start) -> the network; its first weights with `start`
     optimizer:Callable # (recipe, model) -> its optimizer
     loss:Callable      # (recipe) -> the loss of outputs and masks
-    batches:Callable   # (run) -> the training batches of the epoch, from `run.step` on
+    batches:Callable   # (run) -> the training batches of the epoch, from `run.batches_done` on
     factor:Callable    # (run, steps) -> a function from a step of this epoch to a factor
     score:Callable     # (run) -> what the history says of an epoch, beside its loss
     describe:Callable  # (run) -> one line for a person about the last epoch
@@ -461,7 +461,7 @@ class Run:
         return len(self.history)
 
     @property
-    def step(self)->int:
+    def batches_done(self)->int:
         "Batches that are done of the epoch that goes on."
         return self.losses[2]
 
@@ -599,7 +599,8 @@ def train_batches(run:Run):
     mine, size = len(data) // processes, run.recipe.batch_size // processes
     return batches(data, run.recipe.batch_size, shuffle=True, epoch=run.epoch,
                    workers=run.workers,
-                   drop_last=left_out(mine, size), device=run.device, first=run.step,
+                   drop_last=left_out(mine, size), device=run.device,
+                   first=run.batches_done,
                    team=(rank, processes))
 
 def onecycle(
@@ -725,7 +726,7 @@ def batches_per_step(recipe:Settings)->int:
 
 def steps_done(run:Run)->int:
     "Steps of the optimizer that are done of the epoch that goes on."
-    return math.ceil(run.step / batches_per_step(run.recipe))
+    return math.ceil(run.batches_done / batches_per_step(run.recipe))
 
 def after_steps(
     run:Run,
@@ -749,7 +750,7 @@ def train_rest(run:Run)->float: # Mean loss of the whole epoch
     log.total, log.photos, log.steps = run.losses
     if team().rank: log.total, log.photos = 0., 0   # what was before counts once
     group = batches_per_step(run.recipe)
-    steps = math.ceil((run.step + len(data)) / group)
+    steps = math.ceil((run.batches_done + len(data)) / group)
     factor = run.task.factor(run, steps)
     train_one_epoch(shared(run.model), data, run.task.loss(run.recipe), run.optimizer,
                     stats=run.stats, device=run.device, precision=run.precision,
@@ -985,7 +986,7 @@ def announce(run:Run)->str:
     photos = ', '.join(f'{k} {"photos " * (name == "train")}for {names[name]}'
                        for name, k in n.items())
     going_on = f'; going on after epoch {run.epoch}' if run.epoch else ''
-    if run.step:
+    if run.batches_done:
         going_on = f'; going on after step {steps_done(run)} of epoch {run.epoch + 1}'
     return '\n'.join([f'{photos}; {size} px, {run.device.type}, '
                       f'{run.precision}{going_on}', *warnings_of(run)])
@@ -1028,7 +1029,7 @@ def _train(run):
     say = partial(print, flush=True) if run.progress else lambda text: None
     say(announce(run))
     # later in an epoch it was done, and the weights are others now
-    if run.epoch and not run.step: publish(run)
+    if run.epoch and not run.batches_done: publish(run)
     while run.epoch < recipe.epochs:
         with explain_stop(run): run_epoch(run)
         say(task.describe(run))
