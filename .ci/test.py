@@ -97,8 +97,10 @@ def the_map() -> str:
     for path in (ROOT/cfg['nbs_path']).glob('[0-9]*.ipynb'): order[path.stem.partition('_')[2]] = int(path.name[:2])
     for path in package.glob('*.py'):
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
-                below = node.module.partition('.')[0]
+            if not isinstance(node, ast.ImportFrom) or not node.module: continue
+            full = f'{package.name}.'    # as in functions, and at the top where nbdev overlooks one
+            if node.level == 1 or node.module.startswith(full):
+                below = node.module.removeprefix(full).partition('.')[0]
                 if order.get(below, -1) >= order.get(path.stem, 99): wrong.append(f'{path.stem} imports from {below}')
                 wrong += [f'{path.stem} imports the private {a.name} of {below}' for a in node.names if re.match('_[^_]', a.name)]
     return '\n'.join(wrong)

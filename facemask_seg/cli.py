@@ -116,6 +116,8 @@ def _run(
     "Parse, run, and turn what happened into an exit code."
     words, flags = [NAME, *argv], set()
     def run():
+        if '' in argv: raise ValueError(
+            'one of the words is empty; is a variable of your shell not set?')
         args = parser.parse_args(argv)
         flags.update(vars(args))
         if 'again' in args: words.extend(args.again(args))

@@ -116,7 +116,7 @@ def lr_range_test(
     model = deepcopy(model).train()
     optimizer, rates, losses = make(model.parameters(), lr=lowest), [], []
     for step in range(steps):
-        set_lr(optimizer, (highest / lowest)**(step / (steps - 1)))
+        set_lr(optimizer, (highest / lowest)**(step / max(1, steps - 1)))
         inputs, targets = batches[step % len(batches)]
         value = loss(model(inputs), targets)
         # also where it is not a number any more

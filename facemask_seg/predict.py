@@ -495,6 +495,7 @@ def predict_files(
 )->list[dict]: # 'file' and 'mask', 'overlay', 'areas', 'faces'; or 'reason'
     """Predict many photos in batches; write masks and overlays.
     Raises `FileExistsError` before doing anything."""
+    if batch_size < 1: raise ValueError(f'batch_size must be 1 or more, got {batch_size}')
     # a path is no list of letters
     if isinstance(files, (str, os.PathLike)): files = [files]
     files = [Path(f) for f in files]

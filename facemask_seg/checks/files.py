@@ -91,7 +91,7 @@ def check_speedup(
             return verdict(f'your function raises {type(e).__name__}: {e}')
         if got is None: return verdict('your function returns nothing.')
         gained[job.__name__] = float(got)
-    if gained['wait'] < 1: return verdict(
+    if not gained['wait'] >= 1: return verdict(
         'waiting side by side is not slower: divide the time of 0 workers by that of '
         '4.')
     if gained['wait'] < 1.3:

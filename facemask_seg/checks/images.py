@@ -106,7 +106,7 @@ def check_lips_kept(
         want = _kept(masks, sizes)
         if not isinstance(got, (int, float, np.number)):
             return verdict('one number is wanted.')
-        if abs(got - want) > .02: return verdict(
+        if not abs(got - want) < .02: return verdict(
             f'for {sizes} the share should be about {want:.2f}, '
             f'yours is {float(got):.2f}. '
             'Compare shares of the picture, not numbers of pixels, '

@@ -30,9 +30,9 @@ def check_largest_rate(
             'at 1/25 the steep direction arrives in one step; it may overshoot a bit.')
     if abs(got - 2 / 4) < 1e-6:
         return no('the gentlest direction allows that, but the others run away.')
-    if abs(got - 2 / 25) > 1e-6:
+    if not abs(got - 2 / 25) < 1e-6:
         return no(f'slopes 4, 25, 10 allow rates below 0.08; yours says {got}.')
-    if abs(f([.5]) - 4) > 1e-6:
+    if not abs(f([.5]) - 4) < 1e-6:
         return no(f'a single slope of 0.5 allows rates below 4; yours says {f([.5])}.')
     print('Right.')
     return True

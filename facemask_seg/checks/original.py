@@ -29,7 +29,7 @@ def _schedule_hint(f):
             if got is None:
                 return ('nothing is returned. Start with LR / 10**0, '
                         'which is right for epoch 1.')
-            if abs(got - LR / 10**past) > 1e-9: return (
+            if not abs(got - LR / 10**past) < 1e-9: return (
                 f'in epoch {epoch} of {epochs} the rate should be LR / {10**past}, '
                 f'and is {got:g}. '
                 f'Before it, {epoch - 1} epochs are over, '
