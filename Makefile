@@ -20,7 +20,7 @@ test: .venv/dev .venv/node_modules ## run every notebook and check everything el
 machines: .venv/dev ## the notebooks that train, as other processors and other seeds would run them (an hour on two cores)
 	$(BIN)/python .ci/machines.py
 
-model: .venv/dev ## the model that ships, anew: make model FACES=folder of CelebAMask-HQ (7 minutes on a GPU, a night on two cores; resumes)
+model: .venv/dev ## the model that ships, anew: make model FACES=folder of CelebAMask-HQ (a night and more on two cores; resumes)
 	$(BIN)/python .ci/model.py "$(FACES)"
 
 student: .venv/dev ## the small model that ships, anew: make student FACES=folder of CelebAMask-HQ (resumes)

@@ -1,8 +1,9 @@
 """The models that ship, from photos to the file: python .ci/model.py FACES [--work model] [--dest FILE] [--student]
 
-FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Each step goes on where it stopped. A GPU takes about seven
-minutes, two cores a night or more. With --student it is the small network, models/small.safetensors. How the training went is
-noted in results/model_training.json.
+FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Each step goes on where it stopped. The first two
+phases take five minutes on a GPU, and a night or more on two cores; the last two, under two hours on two cores. With
+--student it is the small network, models/small.safetensors, in two phases. How the training went is noted in
+results/model_training.json.
 """
 import argparse
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from torch import nn
 
+import squares
 from common import ROOT
 from facemask_seg.cli import REPORTED, table
 from facemask_seg.convert import pack
@@ -20,7 +22,7 @@ from facemask_seg.labels import EYES_LIPS, FACE, Scheme
 from facemask_seg.loop import evaluate
 from facemask_seg.packed import MANIFEST, Packed
 from facemask_seg.predict import Merged
-from facemask_seg.train import DEFAULT, fit
+from facemask_seg.train import DEFAULT, STANDARD, train_task
 from facemask_seg.weights import Meta, load_model, ship
 
 
@@ -29,10 +31,18 @@ def eyes_and_lips(weight: float) -> tuple[float, ...]:
     return tuple(weight if name in ('left_eye', 'right_eye', 'upper_lip', 'lower_lip') else 1. for name in FACE.classes)
 
 
-FIRST = replace(DEFAULT, scheme=FACE, size=128, augment='standard', batch_size=32, lr=1.5e-3, epochs=28, average=.998, valid=150, test=100)
+FIRST = replace(DEFAULT, scheme=FACE, size=128, augment='standard', batch_size=32, lr=1.5e-3, epochs=28,
+                average=.998, valid=150, test=100)
 SECOND = replace(FIRST, size=256, lr=1e-3, epochs=40, warmup=.1, class_weights=eyes_and_lips(2.))
+# Squares around eyes and lips, with a second question about them; then whole photos again, with the same question
+THIRD = replace(SECOND, lr=5e-4, epochs=32, unions=EYES_LIPS, accumulate=2)
+FOURTH = replace(THIRD, lr=3e-4, epochs=3, batch_size=8, augment='flip', average=.995, accumulate=1)
 STUDENT_FIRST = replace(FIRST, model='small_unet', epochs=36)
 STUDENT_SECOND = replace(SECOND, model='small_unet', lr=1.5e-3)
+# What each model goes through, in this order
+PHASES = {'face': {'first': (STANDARD, FIRST), 'second': (STANDARD, SECOND), 'third': (squares.TASK, THIRD),
+                   'fourth': (STANDARD, FOURTH)},
+          'small': {'first': (STANDARD, STUDENT_FIRST), 'second': (STANDARD, STUDENT_SECOND)}}
 TRAINING = ROOT/'results/model_training.json'
 
 
@@ -58,7 +68,7 @@ def write(run: Path, packed: Packed, dest: Path, earlier: list[dict]) -> None:
     schemes = EYES_LIPS, FACE
     exact = {s.name: measure(model, meta, packed, s)['miou'] for s in schemes}
     sizes = {name: len(ids) for name, ids in split(len(packed), SECOND.valid, SECOND.test).items()}
-    phases = ' and '.join(f"{r['epochs']} epochs at {r['size']} px" for r in [*earlier, meta.recipe])
+    phases = ', then '.join(f"{r['epochs']} epochs at {r['size']} px" for r in [*earlier, meta.recipe])
     learned = (f"{sizes['train']:,} faces of CelebAMask-HQ for training, {sizes['valid']} for choosing, "
                f"{sizes['test']} for testing; {phases}")
     card = {'cut': 'face_square', 'data': learned, 'miou_32_bits': exact, 'earlier': earlier}
@@ -72,9 +82,9 @@ def write(run: Path, packed: Packed, dest: Path, earlier: list[dict]) -> None:
 
 
 def phase(run: Path) -> dict:
-    "One phase of a training: its recipe in short, how long it took, and its scores in all nineteen classes, epoch by epoch."
-    result = read_json(run/'result.json')
-    history = [{k: round(row[k], 5) for k in ('epoch', 'train_loss', 'valid_loss', 'miou')} for row in result['history']]
+    "One phase of a training: its recipe in short, how long it took, and its scores in all classes, epoch by epoch."
+    result, kept = read_json(run/'result.json'), ('epoch', 'train_loss', 'valid_loss', 'miou', 'eyes_lips')
+    history = [{k: round(row[k], 5) for k in kept if k in row} for row in result['history']]
     return ({k: result['recipe'][k] for k in ('model', 'size', 'epochs', 'batch_size', 'lr', 'augment', 'average')}
             | {k: result[k] for k in ('device', 'precision', 'seconds', 'best_epoch')}
             | {k: result[k]['miou'] for k in ('valid', 'test')} | {'history': history})
@@ -85,7 +95,7 @@ def note(runs: Path, packed: Packed, dest: Path) -> None:
     model, meta = load_model(dest)
     scores = {'test': {name: report['miou'] for name, report in meta.card['metrics'].items()},
               'valid': {s.name: measure(model, meta, packed, s, 'valid')['miou'] for s in (EYES_LIPS, FACE)}}
-    trained = {'file': scores} | {name: phase(runs/name) for name in ('first', 'second')}
+    trained = {'file': scores} | {name: phase(runs/name) for name in PHASES[dest.stem]}
     write_json(TRAINING, (read_json(TRAINING) if TRAINING.exists() else {}) | {dest.stem: trained})
 
 
@@ -96,13 +106,15 @@ def main() -> None:
     parser.add_argument('--dest', type=Path, help='the file (default: where the package has its models)')
     parser.add_argument('--student', action='store_true', help='the small model')
     args = parser.parse_args()
-    name, runs, first, second = (('small', args.work/'student', STUDENT_FIRST, STUDENT_SECOND) if args.student
-                                 else ('face', args.work, FIRST, SECOND))
-    small, packed = (packed_at(r.size, args.faces, args.work) for r in (first, second))
-    fit(first, small.path, runs/'first')
-    fit(replace(second, start=str(runs/'first')), packed.path, runs/'second')
+    name, runs = ('small', args.work/'student') if args.student else ('face', args.work)
+    done: list[Path] = []
+    for phase_name, (task, recipe) in PHASES[name].items():
+        started = replace(recipe, start=str(done[-1]) if done else None)
+        done.append(runs/phase_name)
+        train_task(task, started, packed_at(recipe.size, args.faces, args.work).path, done[-1])
+    packed = packed_at(SECOND.size, args.faces, args.work)
     dest = args.dest or ROOT/f'facemask_seg/models/{name}.safetensors'
-    write(runs/'second', packed, dest, [first.to_dict()])
+    write(done[-1], packed, dest, [recipe.to_dict() for _, recipe in PHASES[name].values()][:-1])
     if not args.dest: note(runs, packed, dest)
 
 
