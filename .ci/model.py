@@ -16,12 +16,10 @@ import squares
 from common import ROOT
 from facemask_seg.cli import REPORTED, table
 from facemask_seg.convert import pack
-from facemask_seg.data import FaceDataset, batches, split
+from facemask_seg.data import split
 from facemask_seg.files import read_json, write_json
 from facemask_seg.labels import EYES_LIPS, FACE, Scheme
-from facemask_seg.loop import evaluate
 from facemask_seg.packed import MANIFEST, Packed
-from facemask_seg.predict import Merged
 from facemask_seg.train import DEFAULT, STANDARD, train_task
 from facemask_seg.weights import Meta, load_model, ship
 
@@ -55,10 +53,8 @@ def packed_at(size: int, faces: Path, work: Path) -> Packed:
 
 def measure(model: nn.Module, meta: Meta, packed: Packed, scheme: Scheme, name: str = 'test') -> dict:
     "How good a network is on the photos of one split, in the classes of `scheme`."
-    network = model if scheme == meta.scheme else Merged(model, meta.scheme, scheme)
     photos = split(len(packed), SECOND.valid, SECOND.test)[name]
-    loader = batches(FaceDataset(packed, photos.tolist(), scheme), 8)
-    report = evaluate(network.eval(), loader, scheme, stats=meta.stats, device='cpu')
+    report = squares.scored(model, meta.scheme, scheme, packed, photos, stats=meta.stats, device='cpu')
     return {k: report[k] for k in REPORTED}
 
 

@@ -4,16 +4,16 @@ Nearly all that these are in is in the squares, which cost a quarter of the time
 forgetting hair and neck, which no square shows.
 """
 from collections.abc import Callable, Iterator
-from copy import copy
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from facemask_seg.data import FaceDataset, batches
-from facemask_seg.labels import EYES_LIPS
+from facemask_seg.labels import EYES_LIPS, Scheme
 from facemask_seg.loop import evaluate
 from facemask_seg.losses import LOSSES, UNION_WEIGHT, merge_logits, unions_of
+from facemask_seg.packed import Packed
 from facemask_seg.predict import Merged
 from facemask_seg.train import STANDARD, Recipe, Run, loss_of, make_model
 
@@ -38,16 +38,16 @@ def model(recipe: Recipe, device: torch.device, start: bool) -> nn.Module:
 class InTurn:
     "What is left of an epoch: a batch of squares, a batch of whole photos, and so on."
     def __init__(self, run: Run) -> None:
-        calm, size = run.epoch >= (1 - CALM) * run.recipe.epochs, run.recipe.batch_size
-        done = run.batches_done // 2
-        def load(n: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-            data = copy(run.splits['train'])
-            data.augment, data.seed = 'flip' if calm else run.recipe.augment, seed
-            return batches(data, n, shuffle=True, epoch=run.epoch, workers=run.workers, drop_last=True,
+        recipe, train, done = run.recipe, run.splits['train'], run.batches_done // 2
+        augment = 'flip' if run.epoch >= (1 - CALM) * recipe.epochs else recipe.augment
+        def load(scheme: Scheme, n: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+            photos = FaceDataset(run.packed, train.indices.tolist(), scheme, train.size, augment, seed)
+            return batches(photos, n, shuffle=True, epoch=run.epoch, workers=run.workers, drop_last=True,
                            device=run.device, first=done)
-        self.squares, self.whole = load(size, run.recipe.seed), load(WHOLE, run.recipe.seed + 1)
-        draw, (low, high) = np.random.default_rng([run.recipe.seed, run.epoch]), zip(TOPS, LEFTS)
-        self.corners = draw.integers(low, high, (len(run.splits['train']) // size, size, 2))[done:]
+        self.squares = load(recipe.unions, recipe.batch_size, recipe.seed)
+        self.whole = load(recipe.scheme, WHOLE, recipe.seed + 1)
+        draw, (low, high) = np.random.default_rng([recipe.seed, run.epoch]), zip(TOPS, LEFTS)
+        self.corners = draw.integers(low, high, (len(train) // recipe.batch_size, recipe.batch_size, 2))[done:]
 
     def __len__(self) -> int: return 2 * len(self.corners)
 
@@ -60,22 +60,24 @@ class InTurn:
 
 def loss(recipe: Recipe) -> Callable:
     "Of whole photos the recipe's, of squares only the question about unions; both count the same, however many they are."
-    whole, part = loss_of(recipe), LOSSES[recipe.loss]
-    unions, table = unions_of(recipe.scheme, recipe.unions), torch.tensor(recipe.unions.lookup_from(recipe.scheme))
+    whole, part, unions = loss_of(recipe), LOSSES[recipe.loss], unions_of(recipe.scheme, recipe.unions)
     def both(logits: Tensor, masks: Tensor) -> Tensor:
         same = (recipe.batch_size + WHOLE) / 2 / len(masks)
         if masks.shape[-1] != SIDE: return same * whole(logits, masks)
-        return same * UNION_WEIGHT * part(merge_logits(logits.float(), unions), table.to(masks.device)[masks.long()])
+        return same * UNION_WEIGHT * part(merge_logits(logits.float(), unions), masks)
     return both
+
+
+def scored(network: nn.Module, have: Scheme, want: Scheme, packed: Packed, ids: np.ndarray, **how) -> dict:
+    "`evaluate` of a network that tells `have` apart, in the classes of `want`, on some photos."
+    asked = network if want == have else Merged(network, have, want)
+    return evaluate(asked, batches(FaceDataset(packed, ids.tolist(), want), 8), want, **how)
 
 
 def score(run: Run) -> dict:
     "The usual scores, and that of eyes and lips."
-    valid = run.splits['valid']
-    merged = Merged(run.judged, run.recipe.scheme, EYES_LIPS)
-    photos = batches(FaceDataset(valid.packed, valid.indices, EYES_LIPS), 8, device=run.device)
-    found = evaluate(merged, photos, EYES_LIPS, stats=run.stats, device=run.device, precision=run.precision,
-                     progress=run.progress)
+    found = scored(run.judged, run.recipe.scheme, EYES_LIPS, run.packed, run.splits['valid'].indices, stats=run.stats,
+                   device=run.device, precision=run.precision, progress=run.progress)
     return STANDARD.score(run) | {'eyes_lips': found['miou']}
 
 
