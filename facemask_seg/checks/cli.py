@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from .core import judge
+from .core import far_from, judge
 
 # %% ../../nbs/solutions/52_cli.ipynb #04be8898
 def _words_complaint(f):
@@ -123,12 +123,12 @@ def _spread_complaint(f):
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         return f'give back two numbers, the mean and the distance, not {got!r}.'
     mean, distance = map(float, got)
-    if abs(mean - .5) > 1e-9:
+    if far_from(mean, .5, 1e-9):
         return f'the mean of 0.5, 0.25 and 0.75 is 0.5, yours is {mean}.'
     if abs(distance - .25) < 1e-9:
         return ('that is the distance from first to last; '
                 'the order of runs says nothing.')
-    if abs(distance - .5) > 1e-9:
+    if far_from(distance, .5, 1e-9):
         return f'from 0.25 to 0.75 the distance is 0.5, yours is {distance}.'
 
 def check_spread(

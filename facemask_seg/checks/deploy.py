@@ -13,7 +13,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from .core import gently, no
+from .core import far_from, gently, no
 from ..faces import draw_faces
 from ..images import IMAGENET, normalize
 from ..losses import LOSSES
@@ -29,7 +29,7 @@ def check_speedup(
         return no(
             'your function returns nothing. How long does everything take afterwards?')
     if abs(got - 4 / 3) < 1e-6:
-        if not abs(f(.9, 1e9) - 10) < 1e-3:
+        if far_from(f(.9, 1e9), 10, 1e-3):
             return no('right for (0.5, 2), but not for (0.9, very fast).')
         print('Right. A part with 90% of the time can make the whole 10 times as fast, '
               'and never more.')

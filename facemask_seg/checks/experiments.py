@@ -8,7 +8,7 @@ __all__ = ['CASES', 'check_pull_of_mean', 'check_three_seeds', 'check_sign_test'
 # %% ../../nbs/solutions/41_experiments.ipynb #272b8f99
 from collections.abc import Callable
 
-from .core import gently
+from .core import far_from, gently
 
 # %% ../../nbs/solutions/41_experiments.ipynb #07ffefe7
 def _numbers(got, n):
@@ -30,12 +30,12 @@ def check_pull_of_mean(
         print(f'Not yet: it ends in {type(e).__name__}: {e}')
         return False
     if not _numbers(got, 4): return False
-    if abs(sum(got)) > .01:
+    if far_from(sum(got), 0, .01):
         print(f'Not yet: the pulls add up to {sum(got):g}, '
               'but high and low must balance.')
     elif abs(got[3] - 3.) < .01:
         print('Not yet: one number of four moves the mean by less than its distance.')
-    elif abs(got[3] - .75) > .16:
+    elif far_from(got[3], .75, .16):
         print(f'Not yet: 6 pulls the mean of {values} by 3/4, yours says {got[3]:g}.')
     else:
         print('Right.')

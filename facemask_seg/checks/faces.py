@@ -9,7 +9,7 @@ __all__ = ['check_blend', 'check_hidden_share', 'check_area_ratio']
 from collections.abc import Callable
 from dataclasses import replace
 import numpy as np
-from .core import gently, no, verdict
+from .core import far_from, gently, no, verdict
 from ..faces import Look, render
 from ..labels import EYES_LIPS
 
@@ -126,7 +126,7 @@ def _ratio_problem(got):
         return 'the threshold makes no difference. Is it used?'
     for (radius, threshold), right in _RATIOS.items():
         ratio = got[radius, threshold]
-        if abs(ratio - right) > (.14 if radius == 3 else .015): return (
+        if far_from(ratio, right, .14 if radius == 3 else .015): return (
             f'for radius {radius} and threshold {threshold} the ratio is about '
             f'{right}; yours is {ratio:.3f}. '
             'Does the box hold the whole circle?')

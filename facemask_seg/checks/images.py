@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from .core import answer, gently, verdict
+from .core import answer, far_from, gently, verdict
 from ..faces import draw_face
 from ..images import fit_square
 
@@ -106,7 +106,7 @@ def check_lips_kept(
         want = _kept(masks, sizes)
         if not isinstance(got, (int, float, np.number)):
             return verdict('one number is wanted.')
-        if not abs(got - want) < .02: return verdict(
+        if far_from(float(got), want, .02): return verdict(
             f'for {sizes} the share should be about {want:.2f}, '
             f'yours is {float(got):.2f}. '
             'Compare shares of the picture, not numbers of pixels, '

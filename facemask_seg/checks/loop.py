@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from .core import attempt, verdict
+from .core import attempt, far_from, verdict
 from ..labels import IGNORE
 from ..losses import cross_entropy
 
@@ -121,7 +121,7 @@ def _mean_hint(got):
                 'Return the mean loss over all photos.')
     value, problem = attempt(float, got)
     if problem: return 'the step is right, but what is returned is no number.'
-    if abs(value - mean) > 1e-3:
+    if far_from(value, mean, 1e-3):
         return (f'the step is right, but the mean loss is {mean:.4f}, not {value:.4f}. '
                 'Weigh each chunk by its photos.')
 

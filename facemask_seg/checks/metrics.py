@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .core import attempt, gently, verdict
+from .core import attempt, far_from, gently, verdict
 from .data import learn
 from ..faces import draw_faces
 from ..metrics import ConfusionMatrix
@@ -127,7 +127,7 @@ def _edges_hint(mious, costs_more):
     for name, mask in dict(shy=_shrink(masks), bold=_grow(masks)).items():
         value, problem = attempt(float, mious[name])
         if problem: return f'the mIoU of {name!r} is no number.'
-        if abs(value - ConfusionMatrix(4).update(mask, masks).miou) > .01:
+        if far_from(value, ConfusionMatrix(4).update(mask, masks).miou, .01):
             return (f'{value:.2f} is not the mIoU of {name!r}, '
                     'over all 60 masks and without background.')
     if costs_more not in mious: return "which costs more, 'shy' or 'bold'?"
@@ -165,7 +165,7 @@ def _scores_hint(accuracy, miou, found, truth):
             if scores[name] is None: return f'fill in the {what} of {name!r}.'
             value, problem = attempt(float, scores[name])
             if problem: return f'the {what} of {name!r} is no number.'
-            if abs(value - f(ids, truth)) > .005:
+            if far_from(value, f(ids, truth), .005):
                 return (f'{value:.3f} is not the {what} of {name!r}: '
                         'ConfusionMatrix(4).update(found[name], truth) has it.')
 

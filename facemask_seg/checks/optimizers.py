@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from .core import gently, no
+from .core import far_from, gently, no
 from ..faces import draw_faces
 from ..images import IMAGENET, normalize
 from ..losses import cross_entropy_dice
@@ -30,9 +30,9 @@ def check_largest_rate(
             'at 1/25 the steep direction arrives in one step; it may overshoot a bit.')
     if abs(got - 2 / 4) < 1e-6:
         return no('the gentlest direction allows that, but the others run away.')
-    if not abs(got - 2 / 25) < 1e-6:
+    if far_from(got, 2 / 25, 1e-6):
         return no(f'slopes 4, 25, 10 allow rates below 0.08; yours says {got}.')
-    if not abs(f([.5]) - 4) < 1e-6:
+    if far_from(f([.5]), 4, 1e-6):
         return no(f'a single slope of 0.5 allows rates below 4; yours says {f([.5])}.')
     print('Right.')
     return True
@@ -58,7 +58,7 @@ def check_clip(
     before = f(long, 1.)
     if before is None:
         return no('your function returns nothing. Return the length before.')
-    if abs(float(before) - 10) > 1e-4:
+    if far_from(float(before), 10, 1e-4):
         return no('gradients (6, 0) and (0, 8, 0) are 10 long together; '
                   f'yours says {float(before)}.')
     length = joint(long)
@@ -66,12 +66,12 @@ def check_clip(
         return no('the gradients did not change. Change them in place, with mul_.')
     if abs(length - 2**.5) < 1e-3:
         return no('each gradient was clipped alone; scale all of them by one factor.')
-    if abs(length - 1) > 1e-3:
+    if far_from(length, 1, 1e-3):
         return no('with a limit of 1 they should be 1 long afterwards; '
                   f'yours are {length:.3f}.')
     f(short, 1.)
     length = joint(short)
-    if abs(length - .5) > 1e-4:
+    if far_from(length, .5, 1e-4):
         return no('gradients shorter than the limit must stay as they are.')
     print('Right.')
     return True

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from .core import gently, verdict
+from .core import far_from, gently, verdict
 from ..faces import draw_face
 from ..labels import FOREGROUND
 from ..losses import LOSSES
@@ -29,7 +29,7 @@ def _schedule_hint(f):
             if got is None:
                 return ('nothing is returned. Start with LR / 10**0, '
                         'which is right for epoch 1.')
-            if not abs(got - LR / 10**past) < 1e-9: return (
+            if far_from(got, LR / 10**past, 1e-9): return (
                 f'in epoch {epoch} of {epochs} the rate should be LR / {10**past}, '
                 f'and is {got:g}. '
                 f'Before it, {epoch - 1} epochs are over, '

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from .core import gently, verdict
+from .core import far_from, gently, verdict
 from ..convert import pack_drawn
 from ..train import Basics, Recipe
 
@@ -73,7 +73,7 @@ def _wrong_step(got, total, warmup, decay):
     "What is wrong with the first wrong factor, or None."
     right = [_right(s, total, warmup, decay) for s in range(total)]
     up, down = round(warmup * total), round(decay * total)
-    s = next((s for s in range(total) if not abs(got[s] - right[s]) < 1e-6), None)
+    s = next((s for s in range(total) if far_from(got[s], right[s], 1e-6)), None)
     if s is None: return None
     should = f'and should be {right[s]:g}, not {got[s]:g}'
     if s < up:

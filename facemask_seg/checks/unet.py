@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .core import gently, no
+from .core import far_from, gently, no
 from .layers import learn_faces
 
 # %% ../../nbs/solutions/22_unet.ipynb #d1e92b20
@@ -63,10 +63,10 @@ def check_saved(
     "Say what is wrong with an answer about half a decoder, or that it is right."
     if saved is ...: return no('fill in two whole percentages, such as (30, 30).')
     parameters, work = saved
-    if abs(parameters - 8) > 1:
+    if far_from(parameters, 8, 1):
         return no(
             f'not {parameters}% of the parameters. Most of the network is encoder.')
-    if abs(work - 26) > 1:
+    if far_from(work, 26, 1):
         return no(f'not {work}% of the multiply-adds. Compare the last rows of two '
                   'complexity(...).')
     print('Right.')
