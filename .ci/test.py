@@ -94,11 +94,11 @@ def stored(path: Path) -> str:
 def the_map() -> str:
     "Imports that point up or sideways: modules have the numbers of their chapters."
     package, order, wrong = ROOT/cfg['lib_path'], {}, []
+    full = f'{package.name}.'    # So imports in functions begin, and at the top one that nbdev overlooks
     for path in (ROOT/cfg['nbs_path']).glob('[0-9]*.ipynb'): order[path.stem.partition('_')[2]] = int(path.name[:2])
     for path in package.glob('*.py'):
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
             if not isinstance(node, ast.ImportFrom) or not node.module: continue
-            full = f'{package.name}.'    # as in functions, and at the top where nbdev overlooks one
             if node.level == 1 or node.module.startswith(full):
                 below = node.module.removeprefix(full).partition('.')[0]
                 if order.get(below, -1) >= order.get(path.stem, 99): wrong.append(f'{path.stem} imports from {below}')

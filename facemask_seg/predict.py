@@ -327,7 +327,9 @@ def answers(
     tta:bool=False,       # Look at the mirror image, too
     batch_size:int=BATCH, # Squares that go through the network together
 )->Iterator[tuple]:       # Each view, and its squares' probabilities (n_classes, size, size)
-    "Ask a network about many photos, a batch at a time."
+    """Ask a network about many photos, a batch at a time.
+    Raises `ValueError` for batches of fewer than one."""
+    if batch_size < 1: raise ValueError(f'batch_size must be 1 or more, got {batch_size}')
     for group in _groups(views, batch_size):
         squares = [square for view in group for square in _squares(view)]
         batches = [squares[i:i+batch_size] for i in range(0, len(squares), batch_size)]
@@ -495,7 +497,6 @@ def predict_files(
 )->list[dict]: # 'file' and 'mask', 'overlay', 'areas', 'faces'; or 'reason'
     """Predict many photos in batches; write masks and overlays.
     Raises `FileExistsError` before doing anything."""
-    if batch_size < 1: raise ValueError(f'batch_size must be 1 or more, got {batch_size}')
     # a path is no list of letters
     if isinstance(files, (str, os.PathLike)): files = [files]
     files = [Path(f) for f in files]
