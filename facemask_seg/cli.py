@@ -498,10 +498,11 @@ def _areas(rows):
     rows = [{**r, 'file': _printable(r['file'])} for r in rows]
     names, width = list(rows[0]['areas'])[1:], max(5, *(len(r['file']) for r in rows))
     if len(names) > WIDEST: names = []
+    wide = {n: max(len('100.00'), len(n)) for n in names}
     counts = lambda r: [] if r.get('faces') is None else [f'{len(r["faces"]):5}']
     head = ['photo'.ljust(width), *(['faces'] if counts(rows[0]) else []),
-            *(n + ' ' for n in names)]
-    shares = lambda r: [f'{100*r["areas"][n]:{len(n)}.2f}%' for n in names]
+            *(f'{n:>{wide[n]}} ' for n in names)]
+    shares = lambda r: [f'{100*r["areas"][n]:{wide[n]}.2f}%' for n in names]
     lines = [[r['file'].ljust(width), *counts(r), *shares(r)] for r in rows]
     return '\n'.join('  '.join(line).rstrip() for line in [head, *lines])
 

@@ -431,7 +431,7 @@ def _in_digits(areas):
 
 def _column(name):
     "What a class is called in the table: no two columns have one name."
-    return f'{name}_area' if name in COLUMNS else name
+    return f'{name}_area' if name.split('_area')[0] in COLUMNS else name
 
 # Names of files need not be UTF-8
 ANY_NAME:dict = {'newline': '', 'errors': 'surrogateescape'}
