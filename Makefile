@@ -17,10 +17,12 @@ demo: .venv/runtime ## draw faces, train on them, evaluate, write pictures (a fe
 test: .venv/dev .venv/node_modules ## run every notebook and check everything else that can be checked
 	$(BIN)/python .ci/test.py
 
-machines: .venv/dev ## the notebooks that train, as other processors and other seeds would run them (an hour on two cores)
+machines: ## the notebooks that train, as other processors and other seeds would run them (an hour on two cores)
+machines: .venv/dev
 	$(BIN)/python .ci/machines.py
 
-model: .venv/dev ## the model that ships, anew: make model FACES=folder of CelebAMask-HQ (a night and more on two cores; resumes)
+model: ## the model that ships, anew: make model FACES=folder of CelebAMask-HQ (a night and more on two cores; resumes)
+model: .venv/dev
 	$(BIN)/python .ci/model.py "$(FACES)"
 
 student: .venv/dev ## the small model that ships, anew: make student FACES=folder of CelebAMask-HQ (resumes)
@@ -43,8 +45,9 @@ clean: ## remove what the targets above built, but not the environment in .venv,
 	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
 
 # The environment, made once; a stamp file remembers what was installed from which settings.
+REFUSAL := facemask_seg needs Python 3.10 to 3.13, and $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12
 .venv/made:
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit("facemask_seg needs Python 3.10 to 3.13, and $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12" % v)'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit("$(REFUSAL)" % v)'
 	$(PYTHON) -m venv .venv
 	@touch $@
 
@@ -61,4 +64,7 @@ clean: ## remove what the targets above built, but not the environment in .venv,
 # For the tests in a browser, which are skipped without it.
 .venv/node_modules: .venv/made
 	@mkdir -p .venv/node_modules
-	-@if command -v npm >/dev/null; then npm install --silent --no-save --no-audit --no-fund --fetch-retries=1 --fetch-timeout=30000 --prefix .venv playwright-core@1.65.1; fi
+	-@if command -v npm >/dev/null; then \
+	  npm install --silent --no-save --no-audit --no-fund --fetch-retries=1 --fetch-timeout=30000 \
+	    --prefix .venv playwright-core@1.65.1; \
+	fi

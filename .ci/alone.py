@@ -1,10 +1,12 @@
-"""Run one notebook as Colab would: only the wheel and its runtime dependencies can be imported, nothing outside this machine answers.
+"""Run one notebook as Colab would: only the wheel and its runtime dependencies can be imported,
+nothing outside this machine answers.
 
 cd EMPTY_FOLDER && PYTHONPATH=FOLDER_WITH_THE_WHEEL python .ci/alone.py NOTEBOOK
 
-Also compares what each cell shows with the outputs stored in the notebook. Words and pictures must be the same; numbers may differ
-by a thousandth, and by anything in cells that are marked `#| live: true`, whose numbers come out of a training or a clock;
-cells marked `#| live: words` may also say something else, such as which precision a machine has.
+Also compares what each cell shows with the outputs stored in the notebook. Words and pictures must be the same;
+numbers may differ by a thousandth, and by anything in cells that are marked `#| live: true`, whose numbers come out
+of a training or a clock; cells marked `#| live: words` may also say something else, such as which precision a
+machine has.
 """
 import ipaddress, math, os, re, sys
 from importlib import metadata
@@ -61,7 +63,8 @@ def offline(event: str, args: tuple) -> None:
 
 
 def shown(text: str, outputs: list[dict]) -> tuple[str, list[float]]:
-    "What a cell shows, given what it prints and the data of its other outputs: the words with 0 for each number, and the numbers."
+    """What a cell shows, given what it prints and the data of its other outputs:
+    the words with 0 for each number, and the numbers."""
     text += ''.join(f'\n{data.get("text/plain", "")}\n{"(picture)" * ("image/png" in data)}' for data in outputs)
     text = re.sub(r' at 0x[0-9a-f]+', '', text)
     numbers = [float(n.replace(',', '').rstrip('.') or 0) for n in re.findall(NUMBER, text)]
@@ -91,20 +94,24 @@ def start_shell():
 
 
 def run(nb) -> str:
-    "Run the notebook's cells; returns what is wrong: the first error, or cells that show something else than is stored, or a figure as words."
+    """Run the notebook's cells; returns what is wrong: the first error,
+    or cells that show something else than is stored, or a figure as words."""
     from IPython.utils.capture import capture_output
     shell, stale = start_shell(), ''
     for i, cell in enumerate(nb.cells):
         if skipped(cell): continue
         with capture_output() as now: result = shell.run_cell(cell.source, store_history=True)
         if not result.success: return f'cell {i}: {now.stdout}{now.stderr}'
-        old = shown(''.join(o.text for o in cell.outputs if o.get('name') == 'stdout'), [o.data for o in cell.outputs if 'data' in o])
+        printed = ''.join(o.text for o in cell.outputs if o.get('name') == 'stdout')
+        old = shown(printed, [o.data for o in cell.outputs if 'data' in o])
         new = shown(now.stdout, [o.data for o in now.outputs])
         for data in (o.data for o in now.outputs):
-            if re.match(r'<(Figure|Picture) size', data.get('text/plain', '')) and 'image/png' not in data: stale += f'cell {i} shows a figure as words\n'
+            if re.match(r'<(Figure|Picture) size', data.get('text/plain', '')) and 'image/png' not in data:
+                stale += f'cell {i} shows a figure as words\n'
         live = directive(cell, 'live')
         if live != 'words' and not same(old, new, live is not None):
-            stale += f'cell {i} shows\n  {in_words(new)}\nbut stored is\n  {in_words(old)}\n(make notebooks; #| live: true where a training or a clock decides)\n'
+            stale += (f'cell {i} shows\n  {in_words(new)}\nbut stored is\n  {in_words(old)}\n'
+                      '(make notebooks; #| live: true where a training or a clock decides)\n')
     return stale
 
 
@@ -114,5 +121,6 @@ if __name__ == '__main__':
     sys.addaudithook(offline)
     os.environ['MPLBACKEND'] = 'module://matplotlib_inline.backend_inline'
     package = __import__(cfg['lib_name'])
-    if not package.__file__.startswith(os.environ['PYTHONPATH'].split(os.pathsep)[-1]): sys.exit(f'not the wheel: {package.__file__}')
+    wheel = os.environ['PYTHONPATH'].split(os.pathsep)[-1]
+    if not package.__file__.startswith(wheel): sys.exit(f'not the wheel: {package.__file__}')
     sys.exit(run(read(Path(sys.argv[1]).resolve())) or 0)

@@ -35,7 +35,8 @@ def title(path: Path) -> str:
 
 
 def page_of(path: Path) -> str:
-    "The page of the site that a notebook becomes, without an ending: nbdev's name, which has no number, so that links stay when chapters move."
+    """The page of the site that a notebook becomes, without an ending:
+    nbdev's name, which has no number, so that links stay when chapters move."""
     return (path.relative_to(NBS).parent/re.sub(r'^\d+_', '', path.stem)).as_posix()
 
 
@@ -73,10 +74,12 @@ CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome') or ''
 
 def modules() -> Path | None:
     "The folder whose node_modules has playwright-core, which drives Chromium; None if it is not installed."
-    return next((f for f in (ROOT/'.venv', ROOT/'.ci', ROOT, *ROOT.parents) if (f/'node_modules/playwright-core').is_dir()), None)
+    folders = (ROOT/'.venv', ROOT/'.ci', ROOT, *ROOT.parents)
+    return next((f for f in folders if (f/'node_modules/playwright-core').is_dir()), None)
 
 
 def no_browser() -> str:
     "What is missing for the tests in a browser; nothing when all is there."
-    missing = [what for what, there in [('node', shutil.which('node')), ('chromium', CHROMIUM), ('playwright-core', modules())] if not there]
+    needed = [('node', shutil.which('node')), ('chromium', CHROMIUM), ('playwright-core', modules())]
+    missing = [what for what, there in needed if not there]
     return f'needs {", ".join(missing)}' if missing else ''

@@ -1,5 +1,6 @@
-"""The site in _docs. nbdev processes the notebooks, `prepare` makes pages of them, Quarto renders them where it is installed, otherwise
-smalldocs, whose pages `finish` completes: formulas as MathML, a dark theme, search texts that read well. Nothing is asked of another host.
+"""The site in _docs. nbdev processes the notebooks, `prepare` makes pages of them, Quarto renders them where it is
+installed, otherwise smalldocs, whose pages `finish` completes: formulas as MathML, a dark theme, search texts that
+read well. Nothing is asked of another host.
 """
 import ast, html, json, os, re, shutil, subprocess, sys
 from pathlib import Path
@@ -26,7 +27,8 @@ def renamed(text: str, quotes: str = r'[("]') -> str:
 
 
 def relinked(text: str, depth: int) -> str:
-    "Links in a page: to notebooks by their new names, to pages of this site without its address; none to names without an entry."
+    """Links in a page: to notebooks by their new names, to pages of this site without its address;
+    none to names without an entry."""
     def local(found): return f'[{found[1]}]({"../"*depth}{found[2]})' if found[2] in PLACES else found[1]
     text = re.sub(rf'\[(`[^`\]]+`)\]\({re.escape(SITE)}([\w/]+\.html#[^)]*)\)', local, text)
     text = re.sub(rf'\]\({re.escape(SITE)[:-1]}/?\)', f']({"../"*depth}index.html)', text)
@@ -37,7 +39,8 @@ def to_source(text: str, folder: Path) -> str:
     "Links to files of the project that are not pages, such as the licence, as links to GitHub."
     def link(found):
         file = (folder/found[1]).resolve()
-        return found[0] if NBS in file.parents or not file.exists() else f']({cfg["git_url"]}/blob/{cfg["branch"]}/{file.relative_to(ROOT).as_posix()})'
+        if NBS in file.parents or not file.exists(): return found[0]
+        return f']({cfg["git_url"]}/blob/{cfg["branch"]}/{file.relative_to(ROOT).as_posix()})'
     return re.sub(r'\]\((\.\./[^)#]+)\)', link, text)
 
 
@@ -52,7 +55,8 @@ def only_checks(source: str) -> bool:
     "Whether a cell defines functions that only refuse what is wrong."
     try: body = ast.parse(source).body
     except SyntaxError: return False
-    return bool(body) and all(isinstance(line, ast.FunctionDef) and line.name.startswith(('_check', '_insist')) for line in body)
+    return bool(body) and all(isinstance(line, ast.FunctionDef) and line.name.startswith(('_check', '_insist'))
+                              for line in body)
 
 
 def folded(source: str) -> str:
@@ -72,7 +76,8 @@ def shown_name(cell) -> str:
 
 def module_of(source: Path) -> str:
     "The module that a notebook exports."
-    return next((m[1] for c in read(source).cells if (m := re.search(r'^#\|\s*default_exp\s+(\S+)', c.source, re.MULTILINE))), '')
+    declared = (re.search(r'^#\|\s*default_exp\s+(\S+)', c.source, re.MULTILINE) for c in read(source).cells)
+    return next((m[1] for m in declared if m), '')
 
 
 def documented(cells: list, module: str, page: str) -> list:
@@ -97,7 +102,8 @@ def prepare_notebook(path: Path, source: Path) -> None:
     front['title'] = title(source)
     cells[0]['source'] = f'---\n{yaml.safe_dump(front, allow_unicode=True)}---\n'
     for cell in documented(cells, module_of(source), Path(page).name):
-        if cell['cell_type'] == 'markdown': cell['source'] = relinked(to_source(cell['source'], source.parent), page.count('/'))
+        if cell['cell_type'] == 'markdown':
+            cell['source'] = relinked(to_source(cell['source'], source.parent), page.count('/'))
         if cell['cell_type'] == 'code': cell['source'] = folded(cell['source'])
         for out in cell.get('outputs', []):
             markdown = out.get('data', {}).get('text/markdown')
@@ -110,7 +116,8 @@ def prepare_notebook(path: Path, source: Path) -> None:
 def prepare(cache: Path) -> None:
     "The processed project as Quarto and smalldocs both take it."
     for source in notebooks():
-        page, cells = PAGES[source.relative_to(NBS).as_posix()], json.loads((cache/source.relative_to(NBS)).read_text(encoding='utf-8'))['cells']
+        path = source.relative_to(NBS)
+        page, cells = PAGES[path.as_posix()], json.loads((cache/path).read_text(encoding='utf-8'))['cells']
         for called in filter(None, map(shown_name, cells)):
             symbol = reference.find(module_of(source), called, page)
             PLACES.update(f'{page}.html#{reference.anchor(s.name)}' for s in [symbol, *reference.methods(symbol)])
@@ -118,15 +125,18 @@ def prepare(cache: Path) -> None:
     for file in ('_quarto.yml', 'sidebar.yml'):
         text = (cache/file).read_text(encoding='utf-8')
         (cache/file).write_text(renamed(text, r'[: ]'), encoding='utf-8')
-    chapters = [p for p in notebooks() if p.parent == NBS and number(p) and (ROOT/cfg['lib_path']/f'{page_of(p)}.py').exists()]
-    (cache/'reference.qmd').write_text(reference.page([(page_of(p), page_of(p), title(p)) for p in chapters]), encoding='utf-8')
+    chapters = [p for p in notebooks()
+                if p.parent == NBS and number(p) and (ROOT/cfg['lib_path']/f'{page_of(p)}.py').exists()]
+    text = reference.page([(page_of(p), page_of(p), title(p)) for p in chapters])
+    (cache/'reference.qmd').write_text(text, encoding='utf-8')
 
 
 def as_mathml(page: str) -> str:
     "A page whose formulas are MathML, which browsers draw themselves."
     from latex2mathml.converter import convert
     def formula(found): return convert(html.unescape(found[2]), display='block' if found[1] == 'display' else 'inline')
-    page = re.sub(r'<span class="math (\w+)">\\[(\[](.*?)\\[)\]]</span>', lambda m: f'<span class="math {m[1]}">{formula(m)}</span>', page, flags=re.DOTALL)
+    page = re.sub(r'<span class="math (\w+)">\\[(\[](.*?)\\[)\]]</span>',
+                  lambda m: f'<span class="math {m[1]}">{formula(m)}</span>', page, flags=re.DOTALL)
     return re.sub(r'<(link|script)[^>]*cdn\.jsdelivr\.net/npm/katex[^>]*>(</script>)?', '', page)
 
 
@@ -139,8 +149,11 @@ def search_texts(site: Path) -> None:
     for page in sorted(site.glob('*.html')):
         if page.name == 'reference.html': continue
         text = page.read_text(encoding='utf-8')
-        for place, summary, docs in re.findall(r'<details class="api" id="([^"]+)">\s*<summary><code>([^<]+)</code>[^<]*</summary>\s*<p>(.*?)</p>', text, re.DOTALL):
-            entries.append(dict(objectID=f'{page.name}#{place}', href=f'{page.name}#{place}', title=summary, section=page.stem, text=words(docs)))
+        found = re.findall(r'<details class="api" id="([^"]+)">\s*<summary><code>([^<]+)</code>[^<]*</summary>'
+                           r'\s*<p>(.*?)</p>', text, re.DOTALL)
+        for place, summary, docs in found:
+            href = f'{page.name}#{place}'
+            entries.append(dict(objectID=href, href=href, title=summary, section=page.stem, text=words(docs)))
     (site/'search.json').write_text(json.dumps(entries, ensure_ascii=False), encoding='utf-8')
 
 
@@ -158,16 +171,19 @@ def prose_of(page: str, place: str) -> str:
     start = main.find(f'id="{place}"') if place else 0
     if start < 0: return ''
     start = main.index('>', start) + 1 if place else 0
-    after = re.search(r'<section|<h[2-6]\b', main[start:].split('</h', 1)[-1]) if place else re.search('<section', main[start:])
+    after = (re.search(r'<section|<h[2-6]\b', main[start:].split('</h', 1)[-1]) if place
+             else re.search('<section', main[start:]))
     body = main[start:].split('</h', 1)[-1].split('>', 1)[-1] if place else main
     return words(body[:after.start()] if after else body)
 
 
-DARK = """:root{color-scheme:dark;--bs-body-color:#d8dce6;--bs-body-color-rgb:216,220,230;--bs-body-bg:#14171f;--bs-body-bg-rgb:20,23,31}"""
+DARK = (':root{color-scheme:dark;--bs-body-color:#d8dce6;--bs-body-color-rgb:216,220,230;'
+        '--bs-body-bg:#14171f;--bs-body-bg-rgb:20,23,31}')
 
 
 def dark_theme(site: Path) -> None:
-    "Bootstrap's own dark colours as the second theme; smalldocs knows them only as themes with other letters and sizes."
+    """Bootstrap's own dark colours as the second theme;
+    smalldocs knows them only as themes with other letters and sizes."""
     themes = site/'site_libs/themes'
     light = (themes/'default.min.css').read_text(encoding='utf-8')
     colours = re.search(r'\[data-bs-theme=dark\](\{[^}]*\})', light)[1]

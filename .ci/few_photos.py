@@ -1,7 +1,7 @@
 """What few photos make of a network, from random weights and from the package's model: python .ci/few_photos.py
 
-Drawn faces: 17 to train on, 2 to choose by, 30 to test. The mIoU of each seed goes to results/few_photos.json, which two pages
-read. Five minutes of one core's time, and some more of waiting for the disk.
+Drawn faces: 17 to train on, 2 to choose by, 30 to test. The mIoU of each seed goes to results/few_photos.json, which
+two pages read. Five minutes of one core's time, and some more of waiting for the disk.
 """
 import tempfile
 from dataclasses import replace

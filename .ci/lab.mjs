@@ -1,18 +1,28 @@
-// Drives the widgets chapter, and one chapter that uses a widget, in Chromium; .ci/lab.py starts the server and says where everything is.
+// Drives the widgets chapter, and one chapter that uses a widget, in Chromium;
+// .ci/lab.py starts the server and says where everything is.
 import { createRequire } from 'node:module';
 const { chromium } = createRequire(process.env.MODULES + '/')('playwright-core');
 const { LAB_PORT, LAB_TOKEN, CHROMIUM, SHOTS, PHOTO } = process.env;
 const start = Date.now(), outside = new Set(), failed = [];
-const say = (ok, ...what) => { console.log(`${((Date.now() - start)/1000).toFixed(0).padStart(5)}s  ${ok ? 'ok    ' : 'FAILED'}  ${what.join(' ')}`); if (!ok) failed.push(what[0]); };
+const say = (ok, ...what) => {
+  const seconds = ((Date.now() - start)/1000).toFixed(0).padStart(5);
+  console.log(`${seconds}s  ${ok ? 'ok    ' : 'FAILED'}  ${what.join(' ')}`);
+  if (!ok) failed.push(what[0]);
+};
 
-const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync'];
+const browser = await chromium.launch({ executablePath: CHROMIUM, args });
 const page = await browser.newPage({ viewport: { width: 1280, height: 1000 } });
-page.on('request', r => { const u = new URL(r.url()); if (u.protocol.startsWith('http') && u.hostname !== '127.0.0.1') outside.add(u.origin + u.pathname); });
+page.on('request', r => {
+  const u = new URL(r.url());
+  if (u.protocol.startsWith('http') && u.hostname !== '127.0.0.1') outside.add(u.origin + u.pathname);
+});
 page.on('pageerror', e => say(false, 'page error', String(e)));
 
 async function open(name) { // and run all its cells
-  await page.goto(`http://127.0.0.1:${LAB_PORT}/lab/tree/${name}.ipynb?token=${LAB_TOKEN}&reset`, { waitUntil: 'domcontentloaded' });
+  const url = `http://127.0.0.1:${LAB_PORT}/lab/tree/${name}.ipynb?token=${LAB_TOKEN}&reset`;
+  await page.goto(url, { waitUntil: 'domcontentloaded' });
   await page.waitForSelector('.jp-Notebook .jp-Cell', { timeout: 120000 });
   const select = page.locator('.jp-Dialog button:has-text("Select")'); // the kernel, asked for or not
   await select.waitFor({ timeout: 15000 }).then(() => select.click()).catch(() => {});
@@ -20,7 +30,8 @@ async function open(name) { // and run all its cells
   await page.click('li.lm-MenuBar-item:has-text("Run")');
   await page.click('li.lm-Menu-item[data-command="runmenu:run-all"]');
   await page.waitForTimeout(3000);
-  await page.waitForFunction(() => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle', null, { timeout: 400000 });
+  const idle = () => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle';
+  await page.waitForFunction(idle, null, { timeout: 400000 });
   say(true, `all cells of ${name} ran`);
 }
 
@@ -36,9 +47,18 @@ async function find(code) { // JupyterLab keeps only the cells near the screen: 
   throw new Error(`no cell with ${code}`);
 }
 const picture = cell => cell.locator('img.widget-image').first().evaluate(async e => {
-  let hash = 0; for (const x of new Uint8Array(await (await fetch(e.src)).arrayBuffer())) hash = (hash*31 + x) | 0; return hash; });
+  let hash = 0;
+  for (const x of new Uint8Array(await (await fetch(e.src)).arrayBuffer())) hash = (hash*31 + x) | 0;
+  return hash;
+});
 const sentence = cell => cell.locator('.widget-html-content').last().innerText();
-async function until(condition) { for (let i = 0; i < 100; i++) { if (await condition()) return true; await page.waitForTimeout(200); } return false; }
+async function until(condition) {
+  for (let i = 0; i < 100; i++) {
+    if (await condition()) return true;
+    await page.waitForTimeout(200);
+  }
+  return false;
+}
 
 async function move(code, label) { // one step with the arrow key: picture and sentence follow
   let cell = await find(code), seen = false;
@@ -58,8 +78,10 @@ await open('metrics');
 await move('explore_threshold(photos[0]', 'threshold');
 
 await open('widgets');
-for (const [code, label] of [['browser = browse(', 'photo'], ['thresholds = explore_threshold(', 'threshold'], ['painting = explore_loss(', 'painted background'],
-    ['stepping = explore_convolution(', 'step'], ['schedules = explore_schedule(', 'warm-up'], ['leaders = explore_leaderboard(', 'seeds']]) await move(code, label);
+const sliders = [['browser = browse(', 'photo'], ['thresholds = explore_threshold(', 'threshold'],
+  ['painting = explore_loss(', 'painted background'], ['stepping = explore_convolution(', 'step'],
+  ['schedules = explore_schedule(', 'warm-up'], ['leaders = explore_leaderboard(', 'seeds']];
+for (const [code, label] of sliders) await move(code, label);
 
 const first = await find('browser = browse('), shown = await picture(first);
 await first.locator('input[type=checkbox]').first().focus();
@@ -71,14 +93,16 @@ for (const file of [PHOTO, { name: '<b>.txt', mimeType: 'text/plain', buffer: Bu
   const name = file.name ?? file.split(/[\\/]/).pop(), button = upload.locator('button:has-text("choose a photo")');
   const [chooser] = await Promise.all([page.waitForEvent('filechooser'), button.click()]);
   await chooser.setFiles(file);
-  say(await until(async () => (await sentence(upload)).startsWith(name)), `upload of ${name}`, `"${await sentence(upload)}"`);
+  const answered = await until(async () => (await sentence(upload)).startsWith(name));
+  say(answered, `upload of ${name}`, `"${await sentence(upload)}"`);
   await upload.screenshot({ path: `${SHOTS}/upload_${file.name ? 'refused' : 'shown'}.png` });
 }
 
 const watching = await find('watching = monitor(');
 await watching.locator('button:has-text("refresh")').focus();
 await page.keyboard.press('Enter');
-say(await until(async () => (await sentence(watching)).startsWith('epoch 8')), 'monitor', `"${await sentence(watching)}"`);
+const came = await until(async () => (await sentence(watching)).startsWith('epoch 8'));
+say(came, 'monitor', `"${await sentence(watching)}"`);
 say(!outside.size, 'nothing is asked of the outside', [...outside].join(' '));
 await browser.close();
 process.exit(failed.length ? 1 : 0);

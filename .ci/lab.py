@@ -1,5 +1,5 @@
-"""The widgets chapter, and one that uses a widget, in a real browser: run all cells in JupyterLab, move sliders by keyboard, upload files;
-nothing may be asked of the outside.
+"""The widgets chapter, and one that uses a widget, in a real browser: run all cells in JupyterLab, move sliders by
+keyboard, upload files; nothing may be asked of the outside.
 
 python .ci/lab.py [FOLDER_FOR_SCREENSHOTS]    needs node, chromium, and playwright-core, which `make test` installs
 """
@@ -32,17 +32,19 @@ def start(folder: Path, env: dict) -> subprocess.Popen:
     "JupyterLab on this machine only, with settings of its own and no questions to the network."
     settings = folder/'settings/@jupyterlab/apputils-extension'
     settings.mkdir(parents=True)
-    (settings/'notification.jupyterlab-settings').write_text('{"fetchNews":"false","checkForUpdates":false}', encoding='utf-8')
-    command = [sys.executable, '-m', 'jupyter', 'lab', '--allow-root', '--no-browser', '--ip=127.0.0.1', f'--port={env["LAB_PORT"]}',
-               '--ServerApp.port_retries=0', f'--IdentityProvider.token={env["LAB_TOKEN"]}', f'--ServerApp.root_dir={folder/"work"}',
+    news = settings/'notification.jupyterlab-settings'
+    news.write_text('{"fetchNews":"false","checkForUpdates":false}', encoding='utf-8')
+    command = [sys.executable, '-m', 'jupyter', 'lab', '--allow-root', '--no-browser', '--ip=127.0.0.1',
+               f'--port={env["LAB_PORT"]}', '--ServerApp.port_retries=0',
+               f'--IdentityProvider.token={env["LAB_TOKEN"]}', f'--ServerApp.root_dir={folder/"work"}',
                '--LabApp.news_url=', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']
     dirs = dict(JUPYTER_CONFIG_DIR=str(folder/'config'), JUPYTERLAB_SETTINGS_DIR=str(folder/'settings'))
     with open(folder/'lab.log', 'w') as log: return subprocess.Popen(command, env=env | dirs, stdout=log, stderr=log)
 
 
-def wait(url: str, seconds: int = 120) -> None:
-    "Until the server answers."
-    for _ in range(2*seconds):
+def wait(url: str) -> None:
+    "Until the server answers, for two minutes at most."
+    for _ in range(240):
         try: return urllib.request.urlopen(url).close()
         except OSError: time.sleep(.5)
     raise TimeoutError(f'{url.partition("?")[0]} does not answer')
@@ -58,8 +60,10 @@ def main() -> int:
         (folder/'work').mkdir()
         shutil.copytree(NBS/'images', folder/'work/images')
         for chapter, name in CHAPTERS.items(): without_outputs(NBS/f'{chapter}.ipynb', folder/f'work/{name}.ipynb')
-        env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'LAB_PORT': str(free_port()), 'LAB_TOKEN': secrets.token_hex(),
-               'CHROMIUM': CHROMIUM, 'MODULES': str(modules()), 'SHOTS': str(shots), 'PHOTO': str(next((ROOT/cfg['lib_path']).rglob('*.jpg'), ''))}
+        photo = next((ROOT/cfg['lib_path']).rglob('*.jpg'), '')
+        env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT),
+               'LAB_PORT': str(free_port()), 'LAB_TOKEN': secrets.token_hex(),
+               'CHROMIUM': CHROMIUM, 'MODULES': str(modules()), 'SHOTS': str(shots), 'PHOTO': str(photo)}
         server = start(folder, env)
         try:
             wait(f'http://127.0.0.1:{env["LAB_PORT"]}/api/status?token={env["LAB_TOKEN"]}')

@@ -2,9 +2,10 @@
 
 python .ci/machines.py [NOTEBOOK ...]    all that train when none is named
 
-A training rounds differently on another processor, and another network comes out: what a notebook asserts about one must hold
-whatever the machine. The table has a line for each comparison in such an assert: what it compares with, the range that was seen,
-and the margin in units of that range's width (3 or more is safe; below 1 the next machine may fail). Runs in parallel by two.
+A training rounds differently on another processor, and another network comes out: what a notebook asserts about one
+must hold whatever the machine. The table has a line for each comparison in such an assert: what it compares with, the
+range that was seen, and the margin in units of that range's width (3 or more is safe; below 1 the next machine may
+fail). Runs in parallel by two.
 """
 import ast, json, os, platform, subprocess, sys, tempfile
 from collections import defaultdict
@@ -14,7 +15,8 @@ from pathlib import Path
 
 from common import directive, name, notebooks, read, skipped
 
-OLDER = {'ATEN_CPU_CAPABILITY': 'avx2', 'ONEDNN_MAX_CPU_ISA': 'AVX2'}  # a newer x86 processor rounds like one without AVX-512
+# With these a newer x86 processor rounds like one without AVX-512
+OLDER = {'ATEN_CPU_CAPABILITY': 'avx2', 'ONEDNN_MAX_CPU_ISA': 'AVX2'}
 SETS = {'native': {}, 'avx2': OLDER} if platform.machine() in ('x86_64', 'AMD64') else {'native': {}}
 THREADS, SEEDS = (1, 2), (0, 1, 2)
 OTHER_SEEDS = """import torch  # as sitecustomize, in the notebook's process and in those that it starts
@@ -78,7 +80,8 @@ def run(job: tuple) -> tuple:
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     found = done.stdout.rpartition('RESULT')[2] if 'RESULT' in done.stdout else json.dumps([[], done.stdout[-1500:]])
     seen, error = json.loads(found)
-    print(f'{"FAILED" if error else "ok":6} {isa:7} {threads} thread{"s" * (threads > 1):1} seed {seed}  {name(path)}  {error}', flush=True)
+    machine = f'{isa:7} {threads} thread{"s" * (threads > 1):1} seed {seed}'
+    print(f'{"FAILED" if error else "ok":6} {machine}  {name(path)}  {error}', flush=True)
     return path, seen, error
 
 
@@ -95,13 +98,15 @@ def table(results: list[tuple]) -> str:
         if not spread: continue  # no training decides it
         margin = f'{min(gaps) / spread:.1f}'
         shown = text if len(text) < 90 else text[:87] + '...'
-        lines.append(f'| {notebook} | `{shown}` | {min(left):.4g} to {max(left):.4g} | {sign} {min(right):.4g} to {max(right):.4g} | {margin} |')
+        lines.append(f'| {notebook} | `{shown}` | {min(left):.4g} to {max(left):.4g} '
+                     f'| {sign} {min(right):.4g} to {max(right):.4g} | {margin} |')
     return '\n'.join(lines)
 
 
 def main(paths: list[Path]) -> int:
     "Run, print the table and the failures; the exit code."
-    paths = paths or [p for p in notebooks() if any(directive(c, 'live') is not None for c in read(p).cells if c.cell_type == 'code')]
+    paths = paths or [p for p in notebooks()
+                      if any(directive(c, 'live') is not None for c in read(p).cells if c.cell_type == 'code')]
     jobs = [(path, machine) for path in paths for machine in product(SETS, THREADS, SEEDS)]
     with ThreadPoolExecutor(2) as pool: results = list(pool.map(run, jobs))
     failed = sum(bool(error) for _, _, error in results)

@@ -1,8 +1,8 @@
 """The models that ship, from photos to the file: python .ci/model.py FACES [--work model] [--dest FILE] [--student]
 
-FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Each step goes on where it stopped. The first two
-phases take five minutes on a GPU, and a night or more on two cores; the last two, under two hours on two cores. With
---student it is the small network, models/small.safetensors, in two phases. How the training went is noted in
+FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Each step goes on where it stopped. The first
+two phases take five minutes on a GPU, and a night or more on two cores; the last two, under two hours on two cores.
+With --student it is the small network, models/small.safetensors, in two phases. How the training went is noted in
 results/model_training.json.
 """
 import argparse

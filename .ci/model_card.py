@@ -1,8 +1,8 @@
 """The numbers of the model card: python .ci/model_card.py FACES [--weights FILE]
 
-FACES has `images` and `labels` (ids of CelebAMask); its last 100 photos are scored, which no training may have seen. Numbers only
-go to results/model_card.json; then nbs/94_model_card.ipynb is run, which draws its tables and its picture from that file.
-Two minutes on two cores.
+FACES has `images` and `labels` (ids of CelebAMask); its last 100 photos are scored, which no training may have seen.
+Numbers only go to results/model_card.json; then nbs/94_model_card.ipynb is run, which draws its tables and its picture
+from that file. Two minutes on two cores.
 """
 import argparse
 import hashlib
@@ -49,7 +49,8 @@ def about(photo: np.ndarray, labels: np.ndarray) -> dict:
 
 
 def groups(photos: list[dict]) -> Iterator[tuple[str, str, list[int]]]:
-    "What divides the photos, the group's name, and the numbers of its photos; those without eyes are in no third of heads and eyes."
+    """What divides the photos, the group's name, and the numbers of its photos;
+    those without eyes are in no third of heads and eyes."""
     for by in 'glasses', 'hat':
         for name, value in ('without', False), ('with', True):
             yield by, name, [i for i, p in enumerate(photos) if p[by] == value]
@@ -81,7 +82,8 @@ def difference(one: np.ndarray, other: np.ndarray) -> dict:
     "How much lower the first group scores than the second, and the interval of it."
     if min(len(one), len(other)) < FEW: return {}
     low, high = np.percentile(redrawn(other, seed=1) - redrawn(one), [2.5, 97.5]).round(4).tolist()
-    return {'loses': round(float(np.nanmean(iou(other.sum(0))) - np.nanmean(iou(one.sum(0)))), 4), 'loses_low': low, 'loses_high': high}
+    loses = float(np.nanmean(iou(other.sum(0))) - np.nanmean(iou(one.sum(0))))
+    return {'loses': round(loses, 4), 'loses_low': low, 'loses_high': high}
 
 
 def eyes_and_lips(probabilities: torch.Tensor) -> torch.Tensor:
@@ -112,16 +114,20 @@ def measure(faces: Path, weights: Path) -> dict:
     twice, bf16 = counts(ask(tta=True)[0]), counts(ask(precision='bf16')[0])
     whole = Segmenter.load(weights, EYES_LIPS, 'cpu').predict(photos, faces='all')
     divided = list(groups([about(np.asarray(photo), mask) for photo, mask in zip(photos, labels)]))
-    rest = {(by, name): [k for b, other, i in divided if b == by and other != name for k in i] for by, name, _ in divided}
+    rest = {(by, name): [k for b, other, i in divided if b == by and other != name for k in i]
+            for by, name, _ in divided}
     eyes, found = (np.isin(ids, (1, 2)).sum((1, 2)) for ids in (truth, masks.numpy()))
     return {'weights': hashlib.sha256(weights.read_bytes()).hexdigest(), 'photos': [files[0].stem, files[-1].stem],
             'all': score(once), 'two_looks': score(twice), 'bf16': score(bf16),
             'searched': score(counts(np.stack([seen.mask for seen in whole])))
-                        | {'one_face': sum(len(seen.faces or ()) == 1 for seen in whole), 'none': sum(not seen.faces for seen in whole)},
+                        | {'one_face': sum(len(seen.faces or ()) == 1 for seen in whole),
+                           'none': sum(not seen.faces for seen in whole)},
             'groups': [{'by': by, 'group': name} | score(once[i]) | difference(once[i], once[rest[by, name]])
                        for by, name, i in divided if i],
-            'no_eyes': {'n': int((eyes == 0).sum()), 'usual': float(np.median(eyes[eyes > 0])), 'found': found[eyes == 0].tolist()},
-            'classes': [{'class': name, 'worn': int((true_parts == i).any((1, 2)).sum()), 'iou': round(float(iou(parts[:, i-1].sum(0))), 4)}
+            'no_eyes': {'n': int((eyes == 0).sum()), 'usual': float(np.median(eyes[eyes > 0])),
+                        'found': found[eyes == 0].tolist()},
+            'classes': [{'class': name, 'worn': int((true_parts == i).any((1, 2)).sum()),
+                         'iou': round(float(iou(parts[:, i-1].sum(0))), 4)}
                         for i, name in enumerate(FACE.classes) if i and (true_parts == i).any()]}
 
 

@@ -1,4 +1,5 @@
-"""Run notebooks from a fresh kernel and store their outputs in place, two at a time; then clean, stamp and refresh the README.
+"""Run notebooks from a fresh kernel and store their outputs in place, two at a time;
+then clean, stamp and refresh the README.
 
 python .ci/notebooks.py [NOTEBOOK ...]    all under nbs/ when none is named
 """
@@ -24,7 +25,8 @@ class Client(NotebookClient):
 
 
 def still(nb) -> None:
-    "Forget live widgets, which a stored notebook cannot show and whose ids differ each time; the pictures they bring stay."
+    """Forget live widgets, which a stored notebook cannot show and whose ids differ each time;
+    the pictures they bring stay."""
     nb.metadata.pop('widgets', None)
     for cell in nb.cells:
         for out in cell.get('outputs', []): out.get('data', {}).pop('application/vnd.jupyter.widget-view+json', None)

@@ -1,5 +1,5 @@
-"""Every page of the site in a real browser: no console error, nothing asked of the outside, no broken link, nothing wider than the window,
-readable contrast, light and dark, at 1280 and 390 pixels. Screenshots stay in FOLDER.
+"""Every page of the site in a real browser: no console error, nothing asked of the outside, no broken link, nothing
+wider than the window, readable contrast, light and dark, at 1280 and 390 pixels. Screenshots stay in FOLDER.
 
 python .ci/pages.py [SITE] [FOLDER] [PAGE ...]    SITE: _docs as `make docs` makes it
 needs node, chromium, and playwright-core, which `make test` installs
@@ -36,15 +36,18 @@ def broken_links(site: Path) -> list[dict]:
     for name, page in pages.items():
         for target in page.targets:
             whole, place = urldefrag(urljoin(own + name, target))
-            if whole.startswith(f'{cfg["doc_host"]}/') and not whole.startswith(own): found.append(dict(page=name, what='link out of the site', detail=target))
+            if whole.startswith(f'{cfg["doc_host"]}/') and not whole.startswith(own):
+                found.append(dict(page=name, what='link out of the site', detail=target))
             if not whole.startswith(own): continue
-            if target.startswith(own): found.append(dict(page=name, what='leaves the site for a page of its own', detail=target))
+            if target.startswith(own):
+                found.append(dict(page=name, what='leaves the site for a page of its own', detail=target))
             file = unquote(whole[len(own):]) or 'index.html'
             if not (site/file).is_file(): found.append(dict(page=name, what='broken link', detail=target))
             elif file in pages and unquote(place) not in pages[file].ids:
                 found.append(dict(page=name, what='link to a place that is not there', detail=target))
     for target in re.findall(rf'{re.escape(own)}([^)\s"#]*)', (ROOT/'README.md').read_text(encoding='utf-8')):
-        if not (site/(target or 'index.html')).is_file(): found.append(dict(page='README.md', what='broken link', detail=target))
+        if not (site/(target or 'index.html')).is_file():
+            found.append(dict(page='README.md', what='broken link', detail=target))
     return found
 
 
@@ -56,11 +59,13 @@ class Quiet(SimpleHTTPRequestHandler):
 def in_browser(site: Path, names: list[str], shots: Path) -> list[dict]:
     "What Chromium finds on the pages."
     shots.mkdir(parents=True, exist_ok=True)
-    with ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=site)) as server, tempfile.TemporaryDirectory() as tmp:
+    with (ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=site)) as server,
+          tempfile.TemporaryDirectory() as tmp):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         pages = Path(tmp)/'pages.json'
         pages.write_text(json.dumps(names), encoding='utf-8')
-        env = {**os.environ, 'CHROMIUM': CHROMIUM, 'MODULES': str(modules()), 'SHOTS': str(shots), 'PAGES': str(pages), 'BASE': f'http://127.0.0.1:{server.server_port}/'}
+        env = {**os.environ, 'CHROMIUM': CHROMIUM, 'MODULES': str(modules()), 'SHOTS': str(shots),
+               'PAGES': str(pages), 'BASE': f'http://127.0.0.1:{server.server_port}/'}
         done = subprocess.run(['node', ROOT/'.ci/pages.mjs'], env=env, text=True, capture_output=True, timeout=900)
         server.shutdown()
     if done.returncode: raise RuntimeError(done.stderr)

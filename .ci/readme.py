@@ -1,5 +1,6 @@
-"""Write README.md from nbs/index.ipynb: no hidden cells, pictures as files, badges, and whole addresses, so that its links work on GitHub
-and on a package index alike. What stands between <!-- site only --> and <!-- everywhere --> is on the site alone.
+"""Write README.md from nbs/index.ipynb: no hidden cells, pictures as files, badges, and whole addresses, so that its
+links work on GitHub and on a package index alike. What stands between <!-- site only --> and <!-- everywhere --> is
+on the site alone.
 """
 import base64, re
 from xml.sax.saxutils import escape
@@ -12,7 +13,8 @@ RAW = f'https://raw.githubusercontent.com/{cfg["user"]}/{cfg["repo"]}/{cfg["bran
 
 
 def whole_address(target: str) -> str:
-    "Where a link of the index leads, whoever shows it: a notebook to its page, a picture to its file, the rest to the source."
+    """Where a link of the index leads, whoever shows it:
+    a notebook to its page, a picture to its file, the rest to the source."""
     path, _, place = target.partition('#')
     if path.endswith('.ipynb'): return f'{SITE}/{page_of(NBS/path)}.html' + (f'#{place}' if place else '')
     file = (NBS/path).resolve().relative_to(ROOT).as_posix()
@@ -29,15 +31,18 @@ def badge(left: str, right: str, colour: str) -> str:
     "A small sign with two halves, as SVG."
     a, b = (14 + round(6.4*len(words)) for words in (left, right))
     text = 'y="14" font-family="DejaVu Sans,Verdana,sans-serif" font-size="11" fill="#fff" text-anchor="middle"'
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{a+b}" height="20" role="img" aria-label="{escape(left)}: {escape(right)}">'
-            f'<rect width="{a+b}" height="20" rx="3" fill="{colour}"/><path d="M3 0h{a-3}v20H3a3 3 0 0 1-3-3V3a3 3 0 0 1 3-3z" fill="#3a4055"/>'
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{a+b}" height="20" role="img" '
+            f'aria-label="{escape(left)}: {escape(right)}">'
+            f'<rect width="{a+b}" height="20" rx="3" fill="{colour}"/>'
+            f'<path d="M3 0h{a-3}v20H3a3 3 0 0 1-3-3V3a3 3 0 0 1 3-3z" fill="#3a4055"/>'
             f'<text x="{a/2}" {text}>{escape(left)}</text><text x="{a+b/2}" {text}>{escape(right)}</text></svg>\n')
 
 
 def badges() -> dict[str, tuple[str, str, str]]:
     "File name: words on the left, words on the right, where it leads."
     blob = f'{cfg["git_url"]}/blob/{cfg["branch"]}'
-    return {'python': ('python', f'{cfg["min_python"]} to 3.13', f'{blob}/settings.ini'), 'licence': ('licence', 'Apache 2.0', f'{blob}/LICENSE'),
+    return {'python': ('python', f'{cfg["min_python"]} to 3.13', f'{blob}/settings.ini'),
+            'licence': ('licence', 'Apache 2.0', f'{blob}/LICENSE'),
             'docs': ('docs', 'the course', SITE)}
 
 
@@ -45,7 +50,8 @@ def badge_line() -> str:
     "The badges below the title: whether the tests pass, which GitHub draws, and what does not change, drawn here."
     tests = f'{cfg["git_url"]}/actions/workflows/test.yml'
     parts = [f'[![tests]({tests}/badge.svg)]({tests})']
-    parts += [f'[![{left}: {right}]({RAW}/{PICTURES}_{name}.svg)]({link})' for name, (left, right, link) in badges().items()]
+    parts += [f'[![{left}: {right}]({RAW}/{PICTURES}_{name}.svg)]({link})'
+              for name, (left, right, link) in badges().items()]
     return ' '.join(parts)
 
 
@@ -80,7 +86,8 @@ def write() -> None:
     (ROOT/'README.md').write_text(text, encoding='utf-8')
     (ROOT/PICTURES).parent.mkdir(exist_ok=True)
     files = {f'{PICTURES}_{i}.png': png for i, png in enumerate(pictures, 1)}
-    files |= {f'{PICTURES}_{name}.svg': badge(left, right, '#3340b3').encode() for name, (left, right, _) in badges().items()}
+    files |= {f'{PICTURES}_{name}.svg': badge(left, right, '#3340b3').encode()
+              for name, (left, right, _) in badges().items()}
     for old in (ROOT/PICTURES).parent.glob('readme_*'):
         if old.relative_to(ROOT).as_posix() not in files: old.unlink()
     for file, content in files.items(): (ROOT/file).write_bytes(content)

@@ -21,21 +21,25 @@ def the_lines(thing) -> str:
     thing = inspect.unwrap(thing.__func__ if isinstance(thing, (classmethod, staticmethod)) else thing)
     file, line = inspect.getsourcefile(thing), inspect.getsourcelines(thing)[1]
     package = Path(importlib.import_module(cfg['lib_name']).__file__).parent
-    return f'{cfg["git_url"]}/blob/{cfg["branch"]}/{cfg["lib_path"]}/{Path(file).relative_to(package).as_posix()}#L{line}'
+    inside = Path(file).relative_to(package).as_posix()
+    return f'{cfg["git_url"]}/blob/{cfg["branch"]}/{cfg["lib_path"]}/{inside}#L{line}'
 
 
 def find(module: str, name: str, chapter: str) -> Symbol:
     "An exported name of one of the package's modules; `Class.method` too."
     thing = importlib.import_module(f'{cfg["lib_name"]}.{module}')
-    for part in name.split('.'): thing = inspect.getattr_static(thing, part) if inspect.isclass(thing) else getattr(thing, part)
+    for part in name.split('.'):
+        thing = inspect.getattr_static(thing, part) if inspect.isclass(thing) else getattr(thing, part)
     return Symbol(name, thing, chapter, the_lines(thing))
 
 
 def methods(symbol: Symbol) -> list[Symbol]:
     "The public methods that a class defines itself, those that have something to say."
     if not inspect.isclass(symbol.thing): return []
-    own = [(n, t) for n, t in vars(symbol.thing).items() if not n.startswith('_') and (inspect.isfunction(t) or isinstance(t, (classmethod, staticmethod)))]
-    return [Symbol(f'{symbol.name}.{n}', t, symbol.chapter, the_lines(t)) for n, t in own if t.__doc__ and hasattr(t, '__module__')
+    own = [(n, t) for n, t in vars(symbol.thing).items()
+           if not n.startswith('_') and (inspect.isfunction(t) or isinstance(t, (classmethod, staticmethod)))]
+    return [Symbol(f'{symbol.name}.{n}', t, symbol.chapter, the_lines(t)) for n, t in own
+            if t.__doc__ and hasattr(t, '__module__')
             and inspect.unwrap(getattr(t, '__func__', t)).__module__.startswith(cfg['lib_name'])]
 
 
@@ -47,7 +51,8 @@ def plain(thing):
 def in_words(note) -> str:
     "A type as the code has it."
     if note is inspect.Parameter.empty or note is None: return ''
-    return getattr(note, '__name__', str(note)) if inspect.isclass(note) and not hasattr(note, '__args__') else str(note).replace('typing.', '')
+    if inspect.isclass(note) and not hasattr(note, '__args__'): return getattr(note, '__name__', str(note))
+    return str(note).replace('typing.', '')
 
 
 def said(value) -> str:
@@ -100,19 +105,22 @@ def with_methods(symbol: Symbol, elsewhere: set = frozenset()) -> str:
     "What a symbol is and, for a class, what its methods are, but those that have an entry of their own."
     parts = [about(symbol)]
     for method in methods(symbol):
-        if method.name not in elsewhere: parts += [f'<p class="method" id="{anchor(method.name)}">{code(method.name)}</p>', about(method)]
+        if method.name in elsewhere: continue
+        parts += [f'<p class="method" id="{anchor(method.name)}">{code(method.name)}</p>', about(method)]
     return '\n'.join(parts)
 
 
 def entry(symbol: Symbol, elsewhere: set = frozenset()) -> str:
     "The folded entry below a definition, as one block of HTML."
     inside = with_methods(symbol, elsewhere)
-    return f'<details class="api" id="{anchor(symbol.name)}">\n<summary>{code(symbol.name)}: parameters and source</summary>\n{inside}\n</details>'
+    return (f'<details class="api" id="{anchor(symbol.name)}">\n'
+            f'<summary>{code(symbol.name)}: parameters and source</summary>\n{inside}\n</details>')
 
 
 def page(chapters: list[tuple[str, str, str]]) -> str:
     "All exported names as one page, by chapter; `chapters` are (module, page, title)."
-    parts = ['---\ntitle: API reference\ndescription: Every exported name, by the chapter that builds it\ntoc-depth: 2\n---\n',
+    parts = ['---\ntitle: API reference\ndescription: Every exported name, by the chapter that builds it\n'
+             'toc-depth: 2\n---\n',
              f'What most people need can be imported from `{cfg["lib_name"]}` itself: '
              + ', '.join(f'`{n}`' for n in importlib.import_module(cfg['lib_name']).__all__)
              + f'. Everything else lives in the module of its chapter, such as `{cfg["lib_name"]}.losses`.\n']
@@ -120,10 +128,13 @@ def page(chapters: list[tuple[str, str, str]]) -> str:
         exported = importlib.import_module(f'{cfg["lib_name"]}.{module}')
         names = [n for n in exported.__all__ if not n.startswith('_') and '.' not in n]
         things = [(n, getattr(exported, n)) for n in names]
-        symbols = [find(module, n, chapter) for n, t in things if getattr(t, '__module__', '') == exported.__name__ and (inspect.isclass(t) or inspect.isfunction(t))]
+        symbols = [find(module, n, chapter) for n, t in things
+                   if getattr(t, '__module__', '') == exported.__name__
+                   and (inspect.isclass(t) or inspect.isfunction(t))]
         if not symbols: continue
         parts.append(f'## {title}\n\nModule `{cfg["lib_name"]}.{module}`, built in [{title}]({chapter}.html).\n')
         for symbol in symbols:
-            head = f'<p class="method" id="{anchor(symbol.name)}"><a href="{chapter}.html#{anchor(symbol.name)}">{code(symbol.name)}</a></p>'
+            link = f'<a href="{chapter}.html#{anchor(symbol.name)}">{code(symbol.name)}</a>'
+            head = f'<p class="method" id="{anchor(symbol.name)}">{link}</p>'
             parts.append(f'```{{=html}}\n<div class="entry">\n{head}\n{with_methods(symbol)}\n</div>\n```\n')
     return '\n'.join(parts)

@@ -59,7 +59,8 @@ class InTurn:
 
 
 def loss(recipe: Recipe) -> Callable:
-    "Of whole photos the recipe's, of squares only the question about unions; both count the same, however many they are."
+    """Of whole photos the recipe's, of squares only the question about unions;
+    both count the same, however many they are."""
     whole, part, unions = loss_of(recipe), LOSSES[recipe.loss], unions_of(recipe.scheme, recipe.unions)
     def both(logits: Tensor, masks: Tensor) -> Tensor:
         same = (recipe.batch_size + WHOLE) / 2 / len(masks)

@@ -11,7 +11,8 @@ import yaml
 
 from common import NBS, cfg, name, notebooks, number, title
 
-BADGE = '[![Open in Colab]({up}images/colab.svg)](https://colab.research.google.com/github/{user}/{repo}/blob/{branch}/{path})'
+BADGE = ('[![Open in Colab]({up}images/colab.svg)]'
+         '(https://colab.research.google.com/github/{user}/{repo}/blob/{branch}/{path})')
 SETUP = """#| hide
 # In Colab only: install the package once, keep Colab's torch, say what computes.
 import sys, importlib.util
@@ -29,7 +30,8 @@ def stamp(path: Path) -> None:
     nb = nbformat.read(path, as_version=4)
     before = nbformat.writes(nb)
     first, *rest = (c for c in nb.cells if c.id not in ('colab-badge', 'colab-setup'))
-    badge = nbformat.v4.new_markdown_cell(BADGE.format(path=name(path), up='../'*len(path.relative_to(NBS).parts[1:]), **cfg), id='colab-badge')
+    up = '../'*len(path.relative_to(NBS).parts[1:])
+    badge = nbformat.v4.new_markdown_cell(BADGE.format(path=name(path), up=up, **cfg), id='colab-badge')
     setup = nbformat.v4.new_code_cell(SETUP.format(**cfg), id='colab-setup')
     setup.execution_count = next((c.execution_count for c in nb.cells if c.id == 'colab-setup'), None)
     nb.cells = [first, badge, setup, *rest]
@@ -50,7 +52,8 @@ def sidebar() -> str:
     sections['9'].append({'text': 'API reference', 'href': 'reference.qmd'})    # .ci/docs.py writes it
     sections['0'].sort(key=lambda entry: entry['href'] != 'index.ipynb')
     contents = [{'section': words, 'contents': sections[part]} for part, words in PARTS.items()]
-    return yaml.safe_dump({'website': {'sidebar': {'contents': contents}}}, sort_keys=False, allow_unicode=True, width=200)
+    site = {'website': {'sidebar': {'contents': contents}}}
+    return yaml.safe_dump(site, sort_keys=False, allow_unicode=True, width=200)
 
 
 if __name__ == '__main__':

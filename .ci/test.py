@@ -1,12 +1,13 @@
 """Everything `make test` checks, a line for each check as it ends; the last line counts those that ran.
 
-1. What is stored: every notebook as a reader meets it on GitHub, and as YAML sees its options.
+1. What is stored: every notebook as a reader meets it on GitHub, and as YAML sees its options; no line is too long.
 2. The map: a module imports only from chapters with lower numbers. Types: pyright's basic rules.
 3. Exporting, cleaning, stamping and writing the README change nothing.
-4. The package: sdist and wheel, the installed command, the requirements; the site; site and widgets in Chromium, where it is installed.
-5. Every notebook once. Those that compare with reference libraries or read real faces, by nbdev_test with the development
-   extras. All others alone: from an empty folder, with only the wheel and its runtime dependencies, offline; the chapters with
-   fastcore 2 (Colab has it), the rest with fastcore 1 (nbdev 2 needs it).
+4. The package: sdist and wheel, the installed command, the requirements; the site; site and widgets in Chromium,
+   where it is installed.
+5. Every notebook once. Those that compare with reference libraries or read real faces, by nbdev_test with the
+   development extras. All others alone: from an empty folder, with only the wheel and its runtime dependencies,
+   offline; the chapters with fastcore 2 (Colab has it), the rest with fastcore 1 (nbdev 2 needs it).
 """
 import ast, os, re, shutil, subprocess, sys, tarfile, tempfile, time, zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -37,10 +38,11 @@ def record(what: str, problem: str = '') -> None:
 def run(*command, **kwargs) -> subprocess.CompletedProcess:
     "Run a command, for 15 minutes at most, and keep what it prints, errors included."
     words = [str(c) for c in command]
-    try: return subprocess.run(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                               timeout=LIMIT, **kwargs)
+    try: return subprocess.run(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               stdin=subprocess.DEVNULL, timeout=LIMIT, **kwargs)
     except subprocess.TimeoutExpired as e:
-        said = e.stdout.decode(errors='replace') if isinstance(e.stdout, bytes) else e.stdout or ''   # bytes, but for Windows
+        # Bytes, but for Windows
+        said = e.stdout.decode(errors='replace') if isinstance(e.stdout, bytes) else e.stdout or ''
         return subprocess.CompletedProcess(words, 124, f'{said}\ndid not end within {LIMIT//60} minutes')
 
 
@@ -60,7 +62,8 @@ def bad_options(source: str) -> list[str]:
 
 def long_lines(source: str) -> list[str]:
     "Code lines of more than 120 columns; an option cannot be divided."
-    return [f'{len(line)} columns: {line[:60]}...' for line in source.splitlines() if len(line) > 120 and not line.startswith('#|')]
+    return [f'{len(line)} columns: {line[:60]}...' for line in source.splitlines()
+            if len(line) > 120 and not line.startswith('#|')]
 
 
 def stored(path: Path) -> str:
@@ -85,10 +88,19 @@ def stored(path: Path) -> str:
             data = out.get('data', {})
             text = out.get('text', '') + ''.join(str(v) for k, v in data.items() if not k.startswith('image/'))
             wrong += [f'cell {i} shows a path of one machine: {p}' for p in re.findall(MACHINE_PATH, text)]
-            if any('widget' in k for k in data): wrong.append(f'cell {i} stores a live widget, which no reader can see: .ci/notebooks.py leaves its picture only')
+            if any('widget' in k for k in data):
+                wrong.append(f'cell {i} stores a live widget, which no reader can see: '
+                             '.ci/notebooks.py leaves its picture only')
             if any(k.startswith('image/') for k in data) and not directive(cell, 'fig-alt'):
                 wrong.append(f'cell {i} shows a picture without #| fig-alt')
     return '\n'.join(wrong)
+
+
+def long_scripts() -> str:
+    "Lines of more than 120 columns in the scripts, the Makefile and the workflows."
+    patterns = ('.ci/*.py', '.ci/*.mjs', 'Makefile', '.github/workflows/*.yml')
+    files = [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+    return '\n'.join(f'{name(f)}: {line}' for f in files for line in long_lines(f.read_text(encoding='utf-8')))
 
 
 def the_map() -> str:
@@ -102,7 +114,8 @@ def the_map() -> str:
             if node.level == 1 or node.module.startswith(full):
                 below = node.module.removeprefix(full).partition('.')[0]
                 if order.get(below, -1) >= order.get(path.stem, 99): wrong.append(f'{path.stem} imports from {below}')
-                wrong += [f'{path.stem} imports the private {a.name} of {below}' for a in node.names if re.match('_[^_]', a.name)]
+                wrong += [f'{path.stem} imports the private {a.name} of {below}'
+                          for a in node.names if re.match('_[^_]', a.name)]
     return '\n'.join(wrong)
 
 
@@ -118,10 +131,12 @@ def copy_project(dest: Path) -> None:
 def unchanged(copy: Path) -> None:
     "Each tool that writes files of the project, run on a copy of it, finds nothing to change."
     def contents():   # as git sees them: on Windows nbdev ends lines in its own way
-        return {p: p.read_bytes().replace(b'\r\n', b'\n') for p in copy.rglob('*') if p.is_file() and '__pycache__' not in p.parts}
+        return {p: p.read_bytes().replace(b'\r\n', b'\n') for p in copy.rglob('*')
+                if p.is_file() and '__pycache__' not in p.parts}
     env = {**os.environ, 'PYTHONPATH': str(copy)}
     before = contents()
-    for command in [[BIN/'nbdev_export'], [BIN/'nbdev_clean'], [sys.executable, '.ci/stamp.py'], [sys.executable, '.ci/readme.py']]:
+    for command in [[BIN/'nbdev_export'], [BIN/'nbdev_clean'],
+                    [sys.executable, '.ci/stamp.py'], [sys.executable, '.ci/readme.py']]:
         result, after = run(*command, cwd=copy, env=env), contents()
         changed = sorted(str(p.relative_to(copy)) for p in {*before, *after} if before.get(p) != after.get(p))
         wrong = problem(result) or ''.join(f'would change {c}\n' for c in changed)
@@ -136,22 +151,27 @@ def package(copy: Path, dist: Path, site: Path) -> None:
     if built.returncode: return
     wheel, sdist = next(dist.glob('*.whl')), next(dist.glob('*.tar.gz'))
     expected = {f'{cfg["lib_name"]}/{p.relative_to(copy).as_posix()}' for p in (copy/'results').rglob('*.json')}
-    expected |= {p.relative_to(copy).as_posix() for pattern in ('*.py', 'py.typed', '*.jpg', 'models/*') for p in (copy/cfg['lib_path']).rglob(pattern)}
+    patterns = ('*.py', 'py.typed', '*.jpg', 'models/*')
+    expected |= {p.relative_to(copy).as_posix() for pattern in patterns for p in (copy/cfg['lib_path']).rglob(pattern)}
     found = {n for n in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in n}
     record('the wheel holds the modules, the results, photo and model, nothing else', '\n'.join(
         f'{n}: {"missing" if n in expected else "not expected"}' for n in sorted(expected ^ found)))
-    record('the wheel is smaller than 40 MiB', '' if wheel.stat().st_size < 40 * 2**20 else f'{wheel.stat().st_size / 2**20:.1f} MiB')
+    size = wheel.stat().st_size
+    record('the wheel is smaller than 40 MiB', '' if size < 40 * 2**20 else f'{size / 2**20:.1f} MiB')
     beside = copy/cfg['lib_path']/'models'/'LICENSE-WEIGHTS'
-    record('the licence of the weights lies beside them', '' if beside.read_bytes() == (copy/'LICENSE-WEIGHTS').read_bytes() else 'not the same')
+    same = beside.read_bytes() == (copy/'LICENSE-WEIGHTS').read_bytes()
+    record('the licence of the weights lies beside them', '' if same else 'not the same')
     held = {n.partition('/')[2] for n in tarfile.open(sdist).getnames()}
-    record('the sdist holds what setup.py reads', '\n'.join(
-        f'{n}: missing' for n in ['settings.ini', 'README.md', 'LICENSE', 'LICENSE-WEIGHTS', 'setup.py', 'pyproject.toml'] if n not in held))
-    record('the wheel installs', problem(run(sys.executable, '-m', 'pip', 'install', '-qq', '--no-deps', '--target', site, wheel)))
+    needed = ['settings.ini', 'README.md', 'LICENSE', 'LICENSE-WEIGHTS', 'setup.py', 'pyproject.toml']
+    record('the sdist holds what setup.py reads', '\n'.join(f'{n}: missing' for n in needed if n not in held))
+    installed = run(sys.executable, '-m', 'pip', 'install', '-qq', '--no-deps', '--target', site, wheel)
+    record('the wheel installs', problem(installed))
     record('pip check', problem(run(sys.executable, '-m', 'pip', 'check')))
 
 
 def site(copy: Path, count: int) -> None:
-    "The documentation site; this runs what nbdev runs of each notebook for it: exported cells, and cells with imports, alone."
+    """The documentation site; this runs what nbdev runs of each notebook for it:
+    exported cells, and cells with imports, alone."""
     result = run(sys.executable, '.ci/docs.py', cwd=copy, env={**os.environ, 'PYTHONPATH': str(copy)})
     pages = len(list((copy/cfg['doc_path']).rglob('*.html')))
     record('the site builds', problem(result) or (f'{pages} pages of {count} notebooks' if pages < count else ''))
@@ -159,7 +179,8 @@ def site(copy: Path, count: int) -> None:
 
 def browser(copy: Path) -> None:
     "The site and the widgets as people meet them, in Chromium; the screenshots stay in _shots."
-    checks = {'the site in Chromium, 1280 and 390 pixels, light and dark': ['pages.py', copy/cfg['doc_path'], ROOT/'_shots/site'],
+    checks = {'the site in Chromium, 1280 and 390 pixels, light and dark':
+                  ['pages.py', copy/cfg['doc_path'], ROOT/'_shots/site'],
               'the widgets in JupyterLab in Chromium': ['lab.py', ROOT/'_shots/lab']}
     for what, (script, *args) in checks.items():
         if missing := no_browser():
@@ -232,6 +253,7 @@ def main() -> int:
         tmp = Path(tmp)
         for folder in ('copy', 'dist', 'site', 'newer', 'empty'): (tmp/folder).mkdir()
         for path in paths: record(f'stored {name(path)}', stored(path))
+        record('no line of a script is longer than 120 columns', long_scripts())
         record('a module imports only from chapters with lower numbers', the_map())
         record('types (pyright, basic)', problem(run(BIN/'basedpyright', '--pythonpath', sys.executable, cwd=ROOT)))
         copy_project(tmp/'copy')
@@ -242,7 +264,8 @@ def main() -> int:
         benchmarks(tmp/'empty')
         site(tmp/'copy', len(paths))
         browser(tmp/'copy')
-        record('fastcore 2 installs', problem(run(sys.executable, '-m', 'pip', 'install', '-qq', '--no-deps', '--target', tmp/'newer', 'fastcore>=2')))
+        newer = run(sys.executable, '-m', 'pip', 'install', '-qq', '--no-deps', '--target', tmp/'newer', 'fastcore>=2')
+        record('fastcore 2 installs', problem(newer))
         run_notebooks(paths, tmp/'site', tmp/'newer', tmp)
     # once more at the end, where a log that was cut short still has it
     for what, said in failed.items(): print(f'\nFAILED  {what}\n{said}')
