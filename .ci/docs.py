@@ -170,11 +170,8 @@ def prose_of(page: str, place: str) -> str:
     main = re.sub(r'<details class="api".*?</details>|<header.*?</header>', ' ', main, flags=re.DOTALL)
     start = main.find(f'id="{place}"') if place else 0
     if start < 0: return ''
-    start = main.index('>', start) + 1 if place else 0
-    after = (re.search(r'<section|<h[2-6]\b', main[start:].split('</h', 1)[-1]) if place
-             else re.search('<section', main[start:]))
-    body = main[start:].split('</h', 1)[-1].split('>', 1)[-1] if place else main
-    return words(body[:after.start()] if after else body)
+    if place: main = main[start:].split('</h', 1)[-1].split('>', 1)[-1]
+    return words(re.split(r'<section|<h[2-6]\b' if place else '<section', main, maxsplit=1)[0])
 
 
 DARK = (':root{color-scheme:dark;--bs-body-color:#d8dce6;--bs-body-color-rgb:216,220,230;'
