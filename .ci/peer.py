@@ -1,5 +1,6 @@
-"""The same network by others, in our loop: python .ci/peer.py PACKED [--epochs 24] [--seeds 3] [--size 128] \
-[--results results]
+"""The same network by others, in our loop.
+
+python .ci/peer.py PACKED [--epochs 24] [--seeds 3] [--size 128] [--results results]
 
 segmentation_models_pytorch's Unet on a ResNet34, trained by `BASELINE` and stored as runs called `smp_unet`,
 beside ours.
