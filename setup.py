@@ -19,7 +19,8 @@ def absolute(text: str) -> str:
     return re.sub(r'(\]\()(?![\w+.-]+:|[#/])', rf'\1{cfg["git_url"]}/blob/{cfg["branch"]}/', text)
 
 
-results = {f'{lib}.{folder.relative_to(HERE).as_posix().replace("/", ".")}' for folder in {p.parent for p in (HERE/'results').rglob('*.json')}}
+folders = {p.parent.relative_to(HERE) for p in (HERE/'results').rglob('*.json')}
+results = {f'{lib}.{folder.as_posix().replace("/", ".")}' for folder in folders}
 
 setup(
     name=cfg['lib_name'],

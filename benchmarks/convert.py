@@ -1,7 +1,8 @@
 """Conversion: photos of 1024 px with masks of their parts into training data of 256 px, and the memory that it takes.
 
-The peer is the way of the report's script: OpenCV decodes every photo and the four masks into a dict, everything is stacked, and
-saved. (Our masks are better: each pixel goes to the part that covers most of it, and nothing is added in 8 bits.)
+The peer is the way of the report's script: OpenCV decodes every photo and the four masks into a dict, everything is
+stacked, and saved. (Our masks are better: each pixel goes to the part that covers most of it, and nothing is added in
+8 bits.)
 """
 import shutil, subprocess, sys
 from pathlib import Path
@@ -60,7 +61,8 @@ def memory(source: Path | str = '', dest: Path | str = '') -> float:
             f'{work}; status = Path("/proc/self/status"); '
             'print(re.search("VmHWM:\\s*([0-9]+)", status.read_text())[1] if status.exists() '
             'else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)')
-    done = subprocess.run([sys.executable, '-c', code, source, dest], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run([sys.executable, '-c', code, source, dest], capture_output=True, text=True, cwd=ROOT,
+                          check=True)
     return int(done.stdout.split()[-1]) / (1024 if sys.platform != 'darwin' else 2**20)
 
 
@@ -80,7 +82,8 @@ if __name__ == '__main__':
         copies(faces(), tmp/'few', half)
         less = memory(tmp/'few', tmp/'few-packed')
     first = seconds["the report's way, OpenCV"]
-    rows = [{'1024 px to 256 px': k, 'photos a second': n / s, "times the report's speed": first / s} for k, s in seconds.items()]
+    rows = [{'1024 px to 256 px': k, 'photos a second': n / s, "times the report's speed": first / s}
+            for k, s in seconds.items()]
     memories = [{'a process that packs': k, 'MiB at its peak': v, 'beyond the imports': v - start} for k, v in
                 {'nothing, it only imports (PyTorch too)': start, f'{half} photos': less, f'{n} photos': peak}.items()]
     report('convert', args, {'Conversion': rows, 'Memory': memories},

@@ -1,8 +1,9 @@
-"""Loading: batches of bytes against a memcpy of the same bytes, augmentation per photo, and the loader's share of a training step.
+"""Loading: batches of bytes against a memcpy, augmentation per photo, and the loader's share of a training step.
 
-The peer of a batch is `numpy.copyto` of as many bytes: nothing that hands out a batch can be faster. The peer of the augmentation is
-torchvision's, photo by photo, which gives the same photos but for last bits. On a GPU (--device cuda) batches are copied there and changed there;
-its share of a training is what is lost beside a training on one batch that is there already.
+The peer of a batch is `numpy.copyto` of as many bytes: nothing that hands out a batch can be faster. The peer of the
+augmentation is torchvision's, photo by photo, which gives the same photos but for last bits. On a GPU (--device cuda)
+batches are copied there and changed there; its share of a training is what is lost beside a training on one batch
+that is there already.
 """
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def by_torchvision(packed):
     from facemask_seg.data import FaceDataset, flip
     from facemask_seg.images import PAD
     fill, data = {tv_tensors.Image: list(PAD), tv_tensors.Mask: 0}, FaceDataset(packed)
-    change = v2.Compose([v2.RandomAffine(15, (.1, .1), (.8, 1.25), fill=fill, interpolation=v2.InterpolationMode.BILINEAR),
-                         v2.ColorJitter(.3, .3, .3)])
+    affine = v2.RandomAffine(15, (.1, .1), (.8, 1.25), fill=fill, interpolation=v2.InterpolationMode.BILINEAR)
+    change = v2.Compose([affine, v2.ColorJitter(.3, .3, .3)])
     def batches():
         for i in range(0, len(data), 16):
             pairs = [data[k] for k in range(i, min(i + 16, len(data)))]
@@ -79,14 +80,16 @@ def share_of_step(packed, rounds: int, steps: int) -> tuple[list[dict], list[dic
                 if batch is None: return
                 yield batch
         start = time.perf_counter()
-        train_one_epoch(model, watched(batches(data, 16, workers=workers)), LOSSES['cross_entropy_dice'], optimizer, stats=IMAGENET,
-                        device='cpu', precision=pick_precision('auto', 'cpu'), progress=False)
+        train_one_epoch(model, watched(batches(data, 16, workers=workers)), LOSSES['cross_entropy_dice'], optimizer,
+                        stats=IMAGENET, device='cpu', precision=pick_precision('auto', 'cpu'), progress=False)
         whole = time.perf_counter() - start
         first = waited.pop(0)      # a worker process has to start: once for a whole training
         whole -= first
-        rows.append({f'training at {packed.size} px, batches of 16': f'augment={augment}, workers={workers}', 'ms a step': 1000 * whole / (steps - 1),
-                     'ms of it waiting': 1000 * sum(waited) / (steps - 1), 'share': sum(waited) / whole})
-    claims.append(claim("the loader's share of a step, augment=standard, one worker", rows[-1]['share'], .02, 'of the time', least=False))
+        rows.append({f'training at {packed.size} px, batches of 16': f'augment={augment}, workers={workers}',
+                     'ms a step': 1000 * whole / (steps - 1), 'ms of it waiting': 1000 * sum(waited) / (steps - 1),
+                     'share': sum(waited) / whole})
+    claims.append(claim("the loader's share of a step, augment=standard, one worker", rows[-1]['share'], .02,
+                        'of the time', least=False))
     return rows, claims
 
 
@@ -98,23 +101,29 @@ def on_gpu(packed, device: str, n: int, rounds: int) -> tuple[dict, list[dict]]:
     from facemask_seg.loop import pick_precision, train_one_epoch
     from facemask_seg.losses import LOSSES
     from facemask_seg.unet import ResNet34UNet
-    def loader(augment, workers): return batches(FaceDataset(packed, augment=augment), n, shuffle=True, workers=workers, device=device)
-    ways = {f'augment={a}, workers={w}': on(device, lambda a=a, w=w: through(loader(a, w), device)) for a in ('none', 'flip', 'standard') for w in (0, 4)}
-    rows = [{f'{packed.size} px, batches of {n}, onto the GPU': k, 'photos a second': len(packed) / s} for k, s in in_turns(ways, rounds).items()]
+    def loader(augment, workers):
+        return batches(FaceDataset(packed, augment=augment), n, shuffle=True, workers=workers, device=device)
+    ways = {f'augment={a}, workers={w}': on(device, lambda a=a, w=w: through(loader(a, w), device))
+            for a in ('none', 'flip', 'standard') for w in (0, 4)}
+    rows = [{f'{packed.size} px, batches of {n}, onto the GPU': k, 'photos a second': len(packed) / s}
+            for k, s in in_turns(ways, rounds).items()]
     model = ResNet34UNet(packed.scheme.n_outputs).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    def train(data): train_one_epoch(model, data, LOSSES['cross_entropy_dice'], optimizer, stats=IMAGENET, device=device,
-                                     precision=pick_precision('auto', device), progress=False)
+    def train(data):
+        train_one_epoch(model, data, LOSSES['cross_entropy_dice'], optimizer, stats=IMAGENET, device=device,
+                        precision=pick_precision('auto', device), progress=False)
     kept = [tuple(t.to(device) for t in batch) for batch in list(loader('none', 0))[:1]] * (len(packed) // n)
     ways = {'one batch that is there': on(device, lambda: train(kept))}
-    ways |= {f'augment={a}, workers={w}': on(device, lambda a=a, w=w: train(loader(a, w))) for a, w in (('flip', 0), ('standard', 0), ('standard', 4))}
+    ways |= {f'augment={a}, workers={w}': on(device, lambda a=a, w=w: train(loader(a, w)))
+             for a, w in (('flip', 0), ('standard', 0), ('standard', 4))}
     seconds = in_turns(ways, rounds)
     best = seconds['one batch that is there']
-    shares = [{f'training at {packed.size} px, batches of {n}, on the GPU': k, 'photos a second': len(packed) / s, 'lost': 1 - best / s}
-              for k, s in seconds.items()]
+    shares = [{f'training at {packed.size} px, batches of {n}, on the GPU': k, 'photos a second': len(packed) / s,
+               'lost': 1 - best / s} for k, s in seconds.items()]
     lost = max(shares[2]['lost'], .001)    # less cannot be measured
     return ({f'Loading onto the GPU, {packed.size} px': rows, f'Training on the GPU, {packed.size} px': shares},
-            [claim(f"the loader's share of a training, augment=standard, {packed.size} px, {device}", lost, .02, 'of the time', least=False)])
+            [claim(f"the loader's share of a training, augment=standard, {packed.size} px, {device}", lost, .02,
+                   'of the time', least=False)])
 
 
 if __name__ == '__main__':
@@ -122,13 +131,15 @@ if __name__ == '__main__':
     from facemask_seg.convert import pack_drawn
     from facemask_seg.packed import Packed
     rounds, tables, claims = args.rounds or (1 if args.quick else 7), {}, []
-    sizes = ((64, 48),) if args.quick else ((128, 256), (256, 96)) if args.device == 'cpu' else ((128, 1280), (256, 640))
+    if args.quick: sizes = ((64, 48),)
+    else: sizes = ((128, 256), (256, 96)) if args.device == 'cpu' else ((128, 1280), (256, 640))
     with scratch() as tmp:
         for size, n in sizes:
             pack_drawn(Path(tmp)/str(size), n, size=size, progress=False)
             packed = Packed(Path(tmp)/str(size))
             if args.device != 'cpu':
-                more, further = on_gpu(packed, args.device, 16 if args.quick else 64, args.rounds or (1 if args.quick else 3))
+                more, further = on_gpu(packed, args.device, 16 if args.quick else 64,
+                                       args.rounds or (1 if args.quick else 3))
                 tables, claims = tables | more, claims + further
                 continue
             tables[f'Loading, {size} px'], more = loading(packed, rounds)

@@ -1,7 +1,8 @@
 """Prediction: the network alone, one face (p50, p95), and a folder of photos of 1024 px end to end.
 
-The peer is segmentation_models_pytorch's Unet with a ResNet34, eager, as its documentation uses it: the same network. Its folder is read
-and written by the plain script below, which writes what ours writes: a mask and an overlay at the photo's own size.
+The peer is segmentation_models_pytorch's Unet with a ResNet34, eager, as its documentation uses it: the same network.
+Its folder is read and written by the plain script below, which writes what ours writes: a mask and an overlay at the
+photo's own size.
 """
 from copy import deepcopy
 from pathlib import Path
@@ -48,7 +49,8 @@ def alone(args, rounds: int) -> tuple[dict, list[dict]]:
             if n > 1: row['ms a photo, batches of 8'] = 1000 * float(np.median(s)) / n
             else: row |= {'one face p50': 1000 * float(np.median(s)), 'p95': 1000 * float(np.percentile(s, 95))}
     peer, folded = rows['smp, eager'], rows['ours, folded']
-    for row in rows.values(): row['times as fast as smp'] = peer['ms a photo, batches of 8'] / row['ms a photo, batches of 8']
+    for row in rows.values():
+        row['times as fast as smp'] = peer['ms a photo, batches of 8'] / row['ms a photo, batches of 8']
     claims = [claim(f'the network alone, against smp, fp32{where(args)}', folded['times as fast as smp'], 1.5),
               claim(f'one face, p95 of the network{where(args)}', folded['p95'] / 1000, 2., 'seconds', least=False)]
     return {f'The network alone{where(args)}': list(rows.values())}, claims
@@ -63,12 +65,13 @@ def photos(folder: Path, n: int) -> list[Path]:
     if real: sources = sorted((real/'CelebA-HQ-img').glob('*.jpg'))
     else:
         sources = [folder.parent/f'drawn{i}.jpg' for i in range(4)]
-        for i, path in enumerate(sources): Image.fromarray(draw_face(i, 512)[0]).resize((1024, 1024)).save(path, quality=95)
+        for i, path in enumerate(sources):
+            Image.fromarray(draw_face(i, 512)[0]).resize((1024, 1024)).save(path, quality=95)
     for i in range(n): (folder/f'{i:04}.jpg').write_bytes(sources[i % len(sources)].read_bytes())
     return sorted(folder.iterdir())
 
 
-def plain(network, files: list[Path], dest: Path, classes: int = 4) -> None:
+def plain(network, files: list[Path], dest: Path) -> None:
     "How one would write it: read, shrink, normalise, predict in batches, enlarge, decide, write mask and overlay."
     import torch
     from PIL import Image
@@ -95,18 +98,22 @@ def folder(args, rounds: int, n: int) -> tuple[dict, list[dict], list[str]]:
     "A folder of photos of 1024 px, from files to files."
     import segmentation_models_pytorch as smp
     from facemask_seg.predict import Segmenter, predict_files
-    peer, segmenter = smp.Unet('resnet34', encoder_weights=None, classes=4).eval().to(args.device), Segmenter.load(device=args.device)
+    peer = smp.Unet('resnet34', encoder_weights=None, classes=4).eval().to(args.device)
+    segmenter = Segmenter.load(device=args.device)
     with scratch() as tmp:
         files = photos(Path(tmp)/'photos', n)
         ours = lambda: predict_files(segmenter, files, Path(tmp)/'ours', overwrite=True, faces='one', progress=False)
-        seconds = in_turns({'smp, eager, a plain script': lambda: plain(peer, files, Path(tmp)/'peer'), 'ours': ours}, rounds)
+        theirs = lambda: plain(peer, files, Path(tmp)/'peer')
+        seconds = in_turns({'smp, eager, a plain script': theirs, 'ours': ours}, rounds)
         shares = steps(segmenter, files[0], Path(tmp), rounds)
     first = seconds['smp, eager, a plain script']
     rows = [{'folder of 1024 px, from file to file': k, 'photos a second': n / s, 'ms a photo': 1000 * s / n,
              'times as fast as smp': first / s} for k, s in seconds.items()]
     kind = 'copies of real photos' if faces() else 'drawn faces'
-    return ({f'A folder of photos{where(args)}': rows, f'One photo, step by step, one after the other{where(args)}': shares},
-            [claim(f'a folder end to end, against smp{where(args)}', first / seconds['ours'], 1.5)], [f'the photos: {n} {kind}'])
+    return ({f'A folder of photos{where(args)}': rows,
+             f'One photo, step by step, one after the other{where(args)}': shares},
+            [claim(f'a folder end to end, against smp{where(args)}', first / seconds['ours'], 1.5)],
+            [f'the photos: {n} {kind}'])
 
 
 def steps(segmenter, file: Path, tmp: Path, rounds: int) -> list[dict]:
@@ -117,9 +124,12 @@ def steps(segmenter, file: Path, tmp: Path, rounds: int) -> list[dict]:
     p = segmenter.probabilities([photo])[0]
     found = Prediction(photo, full_size_mask(p, *photo.size), segmenter.meta.scheme)
     overlay = found.overlay()
-    ways = {'read and decode': lambda: open_photo(file), "the network's square": lambda: prepare([photo], segmenter.meta.size),
-            'square and network': lambda: segmenter.probabilities([photo]), 'enlarge and decide': lambda: full_size_mask(p, *photo.size),
-            'write the mask': lambda: found.save(tmp/'mask.png', overwrite=True), 'mix the overlay': found.overlay,
+    ways = {'read and decode': lambda: open_photo(file),
+            "the network's square": lambda: prepare([photo], segmenter.meta.size),
+            'square and network': lambda: segmenter.probabilities([photo]),
+            'enlarge and decide': lambda: full_size_mask(p, *photo.size),
+            'write the mask': lambda: found.save(tmp/'mask.png', overwrite=True),
+            'mix the overlay': found.overlay,
             'write the overlay': lambda: overlay.save(tmp/'overlay.jpg', quality=92)}
     return [{'step': k, 'ms': 1000 * s} for k, s in in_turns(ways, 2 * rounds + 1).items()]
 

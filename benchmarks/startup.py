@@ -1,6 +1,7 @@
 """Start-up: how long `import facemask_seg` and `facemask-seg --help` take, in new processes.
 
-The peers are Python itself, which starts before anything of ours does, and the import of torch and of segmentation_models_pytorch.
+The peers are Python itself, which starts before anything of ours does, and the import of torch and of
+segmentation_models_pytorch.
 """
 import os, subprocess, sys
 
@@ -28,5 +29,6 @@ if __name__ == '__main__':
     bare = seconds['python itself']
     rows = [{'what': k, 'seconds': s, 'without Python itself': s - bare} for k, s in seconds.items()]
     claims = [claim('facemask-seg --help', seconds['facemask-seg --help'], .5, 'seconds', least=False),
-              claim('import facemask_seg, without Python itself', seconds['import facemask_seg'] - bare, .1, 'seconds', least=False)]
+              claim('import facemask_seg, without Python itself', seconds['import facemask_seg'] - bare, .1, 'seconds',
+                    least=False)]
     report('startup', args, {'Start-up': rows}, claims)

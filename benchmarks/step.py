@@ -1,9 +1,10 @@
 """A training step: photos a second against segmentation_models_pytorch, in the same precision, and where the time goes.
 
-The peer is smp's Unet with a ResNet34, cross-entropy and its DiceLoss, AdamW, as its documentation trains it. Both see the same batch
-of drawn faces of 128 px. A third way is ours with doubling and convolution as one transposed convolution (`unet.fold_upsampling`), which the
-package does in prediction only. With --compile, torch.compile is measured too. On a GPU the batch is there already, 20 steps are made between two
-looks at the clock, and a fourth way is the peer with its maps laid out as ours are (channels last).
+The peer is smp's Unet with a ResNet34, cross-entropy and its DiceLoss, AdamW, as its documentation trains it. Both
+see the same batch of drawn faces of 128 px. A third way is ours with doubling and convolution as one transposed
+convolution (`unet.fold_upsampling`), which the package does in prediction only. With --compile, torch.compile is
+measured too. On a GPU the batch is there already, 20 steps are made between two looks at the clock, and a fourth way
+is the peer with its maps laid out as ours are (channels last).
 """
 from common import claim, flags, in_turns, on, report, where
 
@@ -16,7 +17,8 @@ def batch(size: int, n: int, device: str):
     from facemask_seg.faces import draw_faces
     photos, masks = draw_faces(4, size=size, seed=0)
     repeat = [i % 4 for i in range(n)]
-    return torch.from_numpy(photos[repeat]).permute(0, 3, 1, 2).contiguous().to(device), torch.from_numpy(masks[repeat]).to(device)
+    x = torch.from_numpy(photos[repeat]).permute(0, 3, 1, 2).contiguous()
+    return x.to(device), torch.from_numpy(masks[repeat]).to(device)
 
 
 def our_step(photos, masks, precision: str, compiled: bool = False, steps: int = 1):
@@ -29,8 +31,8 @@ def our_step(photos, masks, precision: str, compiled: bool = False, steps: int =
     model = ResNet34UNet(4).to(photos.device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)   # as `train` does
     if compiled: model.compile(dynamic=False)
-    return lambda: train_one_epoch(model, [(photos, masks)] * steps, LOSSES['cross_entropy_dice'], optimizer, stats=IMAGENET,
-                                   device=photos.device, precision=precision, progress=False)
+    return lambda: train_one_epoch(model, [(photos, masks)] * steps, LOSSES['cross_entropy_dice'], optimizer,
+                                   stats=IMAGENET, device=photos.device, precision=precision, progress=False)
 
 
 def with_spreading(step):
@@ -81,7 +83,8 @@ def profile(step, device: str, steps: int) -> list[dict]:
     # what runs on a GPU is counted twice: as an operation and as a kernel
     events = [e for e in sorted(seen.key_averages(), key=cost, reverse=True) if not gpu or e.key.startswith('aten::')]
     whole = max(sum(map(cost, events)), 1e-9)
-    return [{'operation': e.key.removeprefix('aten::'), 'calls': e.count // steps, 'share of a step': cost(e) / whole} for e in events[:12]]
+    return [{'operation': e.key.removeprefix('aten::'), 'calls': e.count // steps, 'share of a step': cost(e) / whole}
+            for e in events[:12]]
 
 
 def ways_of(photos, masks, precision: str, args, steps: int) -> dict:
@@ -93,7 +96,8 @@ def ways_of(photos, masks, precision: str, args, steps: int) -> dict:
     ways |= {'ours': our_step(photos, masks, **how), 'ours, spreading': with_spreading(our_step(photos, masks, **how))}
     # a GPU's compilers take minutes, so only in the precision that the device does well
     if args.compile and (args.device == 'cpu' or precision == pick_precision('auto', args.device)):
-        if args.device != 'cpu': ways['smp, channels last, torch.compile'] = smp_step(photos, masks, compiled=True, last=True, **how)
+        if args.device != 'cpu':
+            ways['smp, channels last, torch.compile'] = smp_step(photos, masks, compiled=True, last=True, **how)
         ways['ours, torch.compile'] = our_step(photos, masks, compiled=True, **how)
     return {name: on(args.device, way) for name, way in ways.items()}
 
@@ -101,7 +105,8 @@ def ways_of(photos, masks, precision: str, args, steps: int) -> dict:
 if __name__ == '__main__':
     parser = flags(__doc__, device=True)
     parser.add_argument('--compile', action='store_true', help='measure torch.compile too (takes minutes to compile)')
-    parser.add_argument('--batch-sizes', type=int, nargs='+', help='photos in a batch (default: 16; on a GPU 16 and 64)')
+    parser.add_argument('--batch-sizes', type=int, nargs='+',
+                        help='photos in a batch (default: 16; on a GPU 16 and 64)')
     args = parser.parse_args()
     from facemask_seg.loop import pick_device, pick_precision
     pick_device(args.device)
@@ -115,12 +120,17 @@ if __name__ == '__main__':
             ways = ways_of(photos, masks, precision, args, steps)
             seconds = {name: s / steps for name, s in in_turns(ways, args.rounds or rounds).items()}
             tables[f'A training step, {precision}, {size} px, batches of {n}{where(args)}'] = [
-                {'step': k, 'photos a second': n / s, 'ms a photo': 1000 * s / n, 'times the speed of smp': seconds['smp'] / s}
+                {'step': k, 'photos a second': n / s, 'ms a photo': 1000 * s / n,
+                 'times the speed of smp': seconds['smp'] / s}
                 for k, s in seconds.items()]
             about = f'{precision}{where(args)}' + ('' if cpu else f', batches of {n}')
-            claims.append(claim(f'training photos a second against smp, {about}', seconds['smp'] / seconds['ours'], 1.25))
+            claims.append(claim(f'training photos a second against smp, {about}', seconds['smp'] / seconds['ours'],
+                                1.25))
     tables[f'Where the time goes, {precision}{where(args)}'] = profile(ways['ours'], args.device, steps)
     if cpu and not args.compile:
-        notes.append('torch.compile was slower than eager when it was measured by hand (2 cores, bf16: 13% more time at 128 px, 19% at 256 px)')
-    if not cpu: notes.append('fp32 on a GPU: convolutions leave out bits (TF32), which is what PyTorch does unless told otherwise')
+        notes.append('torch.compile was slower than eager when it was measured by hand '
+                     '(2 cores, bf16: 13% more time at 128 px, 19% at 256 px)')
+    if not cpu:
+        notes.append('fp32 on a GPU: convolutions leave out bits (TF32), '
+                     'which is what PyTorch does unless told otherwise')
     report('step', args, tables, claims, notes)

@@ -1,13 +1,15 @@
-"""Time to a mask that is as good: seconds of training of ours and of the peer, and what the masks are worth on photos that nobody trained on.
+"""Time to a mask that is as good: seconds of training, ours and the peer's, and what the masks are worth on new photos.
 
-    python benchmarks/time_to_mask.py PACKED [--device cuda] [--seeds 0 1 2] [--first-size 64 --first-epochs 3 --epochs 6 --batch-size 16 ...]
+    python benchmarks/time_to_mask.py PACKED [--device cuda] [--seeds 0 1 2]
+        [--first-size 64 --first-epochs 3 --epochs 6 --batch-size 16 ...]
 
-The peer is segmentation_models_pytorch's Unet with a ResNet34, trained by the loop below, as its users write it: cross-entropy and Dice,
-mirrored photos, AdamW with one cycle, batches of 16, two processes that load. Ours is the package's own trainer, first on small photos (from a
-folder packed at that size; `start` goes on from there), then on those of the folder; the flags choose how. Both start from random weights, see
-the same photos, use the same precision and the same layout in memory (channels last), are scored on the validation photos after every epoch, keep
-the best epoch, and are warm before the clock starts. The clock of 'training' runs while photos are trained on; 'everything' adds scoring and writing.
-Without PACKED a few drawn faces are used, which shows that it runs and measures nothing.
+The peer is segmentation_models_pytorch's Unet with a ResNet34, trained by the loop below, as its users write it:
+cross-entropy and Dice, mirrored photos, AdamW with one cycle, batches of 16, two processes that load. Ours is the
+package's own trainer, first on small photos (from a folder packed at that size; `start` goes on from there), then on
+those of the folder; the flags choose how. Both start from random weights, see the same photos, use the same precision
+and the same layout in memory (channels last), are scored on the validation photos after every epoch, keep the best
+epoch, and are warm before the clock starts. The clock of 'training' runs while photos are trained on; 'everything'
+adds scoring and writing. Without PACKED a few drawn faces are used, which shows that it runs and measures nothing.
 """
 import time
 from pathlib import Path
@@ -26,17 +28,28 @@ GOOD, SOON = .7, 180       # promised, too: this mIoU on validation photos after
 def arguments():
     "What the command line says."
     parser = flags(__doc__, device=True)
-    parser.add_argument('packed', nargs='?', type=Path, help='a packed folder; without it drawn faces, and nothing is stored')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='one training of each for each (default: %(default)s)')
-    parser.add_argument('--precision', default='auto', help='of both: bf16, fp16 or fp32 (default: what the device does well)')
+    parser.add_argument('packed', nargs='?', type=Path,
+                        help='a packed folder; without it drawn faces, and nothing is stored')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0],
+                        help='one training of each for each (default: %(default)s)')
+    parser.add_argument('--precision', default='auto',
+                        help='of both: bf16, fp16 or fp32 (default: what the device does well)')
     parser.add_argument('--no-peer', action='store_true', help='ours alone, to choose how; nothing is stored')
     for name, value, what in (
-            ('first-size', FIRST_SIZE, 'side of the small photos'), ('first-epochs', FIRST_EPOCHS, 'epochs on them; 0: none'),
-            ('first-batch-size', FIRST_BATCH, 'photos in a batch of them'), ('first-lr', FIRST_LR, 'highest learning rate on them'),
-            ('epochs', EPOCHS, 'epochs on the photos of the folder'), ('batch-size', BATCH, 'photos in a batch'), ('lr', LR, 'highest learning rate'),
-            ('warmup', WARMUP, 'share of the steps that go up, in both'), ('average', AVERAGE, 'of the weights, in both'),
-            ('augment', AUGMENT, 'none, flip or standard'), ('workers', 0, 'processes that load'), ('peer-epochs', PEER['epochs'], "the peer's epochs"),
-            ('peer-batch-size', PEER['batch_size'], "the peer's batch"), ('peer-workers', PEER['workers'], "the peer's processes that load")):
+            ('first-size', FIRST_SIZE, 'side of the small photos'),
+            ('first-epochs', FIRST_EPOCHS, 'epochs on them; 0: none'),
+            ('first-batch-size', FIRST_BATCH, 'photos in a batch of them'),
+            ('first-lr', FIRST_LR, 'highest learning rate on them'),
+            ('epochs', EPOCHS, 'epochs on the photos of the folder'),
+            ('batch-size', BATCH, 'photos in a batch'),
+            ('lr', LR, 'highest learning rate'),
+            ('warmup', WARMUP, 'share of the steps that go up, in both'),
+            ('average', AVERAGE, 'of the weights, in both'),
+            ('augment', AUGMENT, 'none, flip or standard'),
+            ('workers', 0, 'processes that load'),
+            ('peer-epochs', PEER['epochs'], "the peer's epochs"),
+            ('peer-batch-size', PEER['batch_size'], "the peer's batch"),
+            ('peer-workers', PEER['workers'], "the peer's processes that load")):
         parser.add_argument(f'--{name}', type=type(value), default=value, help=f'{what} (default: %(default)s)')
     parser.add_argument('--compile', action='store_true', help='ours with torch.compile; compiling is on the clock')
     return parser.parse_args()
@@ -46,7 +59,9 @@ class Photos:
     "The peer's data: a photo as normalised floats and a mask; every other one mirrored, its eyes too."
     mean, std = (np.array(v, np.float32)[:, None, None] for v in ((.485, .456, .406), (.229, .224, .225)))
 
-    def __init__(self, packed, indices): self.packed, self.indices, self.swap = packed, indices, packed.scheme.flip_lookup()
+    def __init__(self, packed, indices):
+        self.packed, self.indices, self.swap = packed, indices, packed.scheme.flip_lookup()
+
     def __len__(self): return len(self.indices)
 
     def __getitem__(self, i):
@@ -63,7 +78,8 @@ def scored(args, packed, indices, model, precision: str) -> dict:
     from facemask_seg.images import IMAGENET
     from facemask_seg.loop import evaluate
     loader = batches(FaceDataset(packed, indices), 16, device=args.device)
-    return evaluate(model, loader, packed.scheme, stats=IMAGENET, device=args.device, precision=precision, progress=False)
+    return evaluate(model, loader, packed.scheme, stats=IMAGENET, device=args.device, precision=precision,
+                    progress=False)
 
 
 class Peer:
@@ -73,7 +89,8 @@ class Peer:
         import torch
         torch.manual_seed(seed)
         self.args, self.steps = args, args.peer_epochs * -(-n // args.peer_batch_size)
-        self.model = smp.Unet('resnet34', encoder_weights=None, classes=packed.scheme.n_classes).to(args.device, memory_format=torch.channels_last)
+        model = smp.Unet('resnet34', encoder_weights=None, classes=packed.scheme.n_classes)
+        self.model = model.to(args.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=PEER['lr'])
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, PEER['lr'], total_steps=self.steps)
         self.dice = smp.losses.DiceLoss('multiclass')
@@ -97,9 +114,11 @@ class Peer:
 def peer(args, packed, splits: dict, seed: int) -> dict:
     "Train the peer; its times and scores."
     from torch.utils.data import DataLoader
-    learner, curve, best, training, began = Peer(args, packed, len(splits['train']), seed), [], -1., 0., time.perf_counter()
-    loader = DataLoader(Photos(packed, splits['train']), args.peer_batch_size, shuffle=True, num_workers=args.peer_workers,
-                        pin_memory=args.device != 'cpu', persistent_workers=args.peer_workers > 0,
+    learner, curve, best, training = Peer(args, packed, len(splits['train']), seed), [], -1., 0.
+    began = time.perf_counter()
+    loader = DataLoader(Photos(packed, splits['train']), args.peer_batch_size, shuffle=True,
+                        num_workers=args.peer_workers, pin_memory=args.device != 'cpu',
+                        persistent_workers=args.peer_workers > 0,
                         drop_last=len(splits['train']) % args.peer_batch_size == 1)
     epoch, kept = on(args.device, lambda: learner.train(loader)), {}
     for _ in range(args.peer_epochs):
@@ -114,17 +133,21 @@ def peer(args, packed, splits: dict, seed: int) -> dict:
     return result('smp', seed, packed, training, time.perf_counter() - began, valid, test, curve)
 
 
-def result(name: str, seed: int, packed, training: float, everything: float, valid: dict, test: dict, curve: list) -> dict:
+def result(name: str, seed: int, packed, training: float, everything: float, valid: dict, test: dict,
+           curve: list) -> dict:
     "What `experiments.compare` asks of a run, and the times."
-    return {'run': name, 'seed': seed, 'training': training, 'everything': everything, 'valid': valid, 'test': test, 'curve': curve,
-            'data': {'fingerprint': packed.fingerprint}} | {k: test[k] for k in ('miou', 'iou', 'foreground_iou', 'n')}
+    scores = {k: test[k] for k in ('miou', 'iou', 'foreground_iou', 'n')}
+    return {'run': name, 'seed': seed, 'training': training, 'everything': everything, 'valid': valid, 'test': test,
+            'curve': curve, 'data': {'fingerprint': packed.fingerprint}, **scores}
 
 
 def recipes(args, packed, seed: int) -> list[tuple]:
     "Ours: pairs of a recipe and the side of its photos."
     from facemask_seg.train import Recipe
-    both = dict(scheme=packed.scheme, seed=seed, augment=args.augment, precision=args.precision, warmup=args.warmup, average=args.average)
-    first = Recipe(size=args.first_size, epochs=max(1, args.first_epochs), batch_size=args.first_batch_size, lr=args.first_lr, **both)
+    both = dict(scheme=packed.scheme, seed=seed, augment=args.augment, precision=args.precision, warmup=args.warmup,
+                average=args.average)
+    first = Recipe(size=args.first_size, epochs=max(1, args.first_epochs), batch_size=args.first_batch_size,
+                   lr=args.first_lr, **both)
     last = Recipe(size=packed.size, epochs=args.epochs, batch_size=args.batch_size, lr=args.lr, **both)
     return [first, last] if args.first_epochs else [last]
 
@@ -139,7 +162,8 @@ def ours(args, folders: dict, seed: int, tmp: Path) -> dict:
     began = time.perf_counter()
     for recipe in recipes(args, packed, seed):
         run, data = tmp/f'{seed}-{recipe.size}-{len(curve)}', folders['last' if recipe.size == packed.size else 'first']
-        found = fit(replace(recipe, start=start), data, run, args.device, args.workers, progress=False, compiled=args.compile)
+        found = fit(replace(recipe, start=start), data, run, args.device, args.workers, progress=False,
+                    compiled=args.compile)
         spent = recipe.epochs * found['data']['split']['train'] / found['photos_per_second']
         curve += [(training + spent * row['epoch'] / recipe.epochs, row['miou'] or 0.) for row in found['history']]
         training, start = training + spent, str(run)
@@ -152,11 +176,13 @@ def warm(args, packed, splits: dict) -> None:
     from facemask_seg.images import IMAGENET
     from facemask_seg.loop import train_one_epoch
     from facemask_seg.train import loss_of, make_model, make_optimizer
-    def some(n, size): return torch.randint(255, (n, 3, size, size), dtype=torch.uint8), torch.zeros(n, size, size, dtype=torch.uint8)
+    def some(n, size):
+        return torch.randint(255, (n, 3, size, size), dtype=torch.uint8), torch.zeros(n, size, size, dtype=torch.uint8)
     for recipe in recipes(args, packed, 0):
         model = make_model(recipe, args.device)
-        train_one_epoch(model, [some(recipe.batch_size, recipe.size)] * 3, loss_of(recipe), make_optimizer(recipe, model), stats=IMAGENET,
-                        device=args.device, precision=args.precision, progress=False)
+        train_one_epoch(model, [some(recipe.batch_size, recipe.size)] * 3, loss_of(recipe),
+                        make_optimizer(recipe, model), stats=IMAGENET, device=args.device, precision=args.precision,
+                        progress=False)
     if not args.no_peer:
         photos, masks = some(args.peer_batch_size, packed.size)
         Peer(args, packed, len(splits['train']), 0).train([(photos.float(), masks.long())] * 3)
@@ -164,7 +190,8 @@ def warm(args, packed, splits: dict) -> None:
 
 def tables_of(runs: list[dict]) -> dict:
     "A line for each training, and how the first seed's went, epoch by epoch."
-    lines = [{'training': r['run'], 'seed': r['seed'], 'seconds, training': r['training'], 'everything': r['everything'],
+    lines = [{'training': r['run'], 'seed': r['seed'],
+              'seconds, training': r['training'], 'everything': r['everything'],
               'mIoU, validation': r['valid']['miou'] or 0., 'mIoU, test': r['test']['miou'] or 0.} for r in runs]
     curves = [{'training': r['run'], 'epoch': i, 'seconds, training': s, 'mIoU, validation': m}
               for r in runs if r['seed'] == runs[0]['seed'] for i, (s, m) in enumerate(r['curve'], 1)]
@@ -190,7 +217,8 @@ def main() -> None:
             args.first_size, args.first_epochs, args.epochs, args.peer_epochs = 32, 1, 1, 1
             args.first_batch_size = args.batch_size = args.peer_batch_size = 8
         packed, start = Packed(folders['last']), time.perf_counter()
-        pack(folders['last'], folders['first'], size=args.first_size, scheme=packed.scheme, allow_empty=True, progress=False)
+        pack(folders['last'], folders['first'], size=args.first_size, scheme=packed.scheme, allow_empty=True,
+             progress=False)
         packing, splits = time.perf_counter() - start, split_for(recipes(args, packed, 0)[-1], packed)
         warm(args, packed, splits)
         found: dict[str, list] = {'smp': [], 'ours': []}
@@ -199,20 +227,27 @@ def main() -> None:
             if not args.no_peer: found['smp'].append(peer(args, packed, splits, seed))
             print(f'seed {seed} done', flush=True)
     tables, claims = tables_of(found['ours'] + found['smp']), []
-    small = (f'{args.first_epochs} epochs at {args.first_size} px (batches of {args.first_batch_size}, lr {args.first_lr:g}), then '
-             if args.first_epochs else '')
-    notes = [f'ours: {small}{args.epochs} at {packed.size} px (batches of {args.batch_size}, lr {args.lr:g}), warmup {args.warmup:g}, '
-             f'average {args.average:g}, augment {args.augment}{", compiled" * args.compile}; packing at {args.first_size} px, before the clock: {packing:.1f} s',
-             f'the peer: {args.peer_epochs} epochs, batches of {args.peer_batch_size}, lr {PEER["lr"]:g}, {args.peer_workers} processes that load; '
-             f'both in {args.precision}']
+    small = (f'{args.first_epochs} epochs at {args.first_size} px (batches of {args.first_batch_size}, '
+             f'lr {args.first_lr:g}), then ' if args.first_epochs else '')
+    notes = [f'ours: {small}{args.epochs} at {packed.size} px (batches of {args.batch_size}, lr {args.lr:g}), '
+             f'warmup {args.warmup:g}, average {args.average:g}, augment {args.augment}{", compiled" * args.compile}; '
+             f'packing at {args.first_size} px, before the clock: {packing:.1f} s',
+             f'the peer: {args.peer_epochs} epochs, batches of {args.peer_batch_size}, lr {PEER["lr"]:g}, '
+             f'{args.peer_workers} processes that load; both in {args.precision}']
     if found['smp']:
-        seconds, miou = ({k: float(np.mean([r[what] or 0. for r in runs])) for k, runs in found.items()} for what in ('training', 'miou'))
+        seconds, miou = ({k: float(np.mean([r[what] or 0. for r in runs])) for k, runs in found.items()}
+                         for what in ('training', 'miou'))
         told = compare(found['ours'], found['smp'])
-        notes.append(f'mIoU on {packed.path.name if args.packed else "drawn faces"}, test, ours less smp: {in_words(told)}')
-        claims = [claim(f"time of training for a mask as good, of smp's{where(args)}", seconds['ours'] / seconds['smp'], TIMES, least=False),
-                  claim(f"its mIoU on test photos, of smp's{where(args)}", miou['ours'] / max(miou['smp'], 1e-9), SHARE)]
+        photos = packed.path.name if args.packed else 'drawn faces'
+        notes.append(f'mIoU on {photos}, test, ours less smp: {in_words(told)}')
+        claims = [claim(f"time of training for a mask as good, of smp's{where(args)}",
+                        seconds['ours'] / seconds['smp'], TIMES, least=False),
+                  claim(f"its mIoU on test photos, of smp's{where(args)}",
+                        miou['ours'] / max(miou['smp'], 1e-9), SHARE)]
         soon = [s for s, m in found['ours'][0]['curve'] if m >= GOOD]
-        if soon: claims.append(claim(f'training until {GOOD} mIoU, validation{where(args)}', soon[0], SOON, 'seconds', least=False))
+        if soon:
+            claims.append(claim(f'training until {GOOD} mIoU, validation{where(args)}', soon[0], SOON, 'seconds',
+                                least=False))
         else: notes.append(f'{GOOD} mIoU on validation was not reached')
     report('time_to_mask', args, tables, claims, notes)
 

@@ -2,8 +2,8 @@
 
     python faults/bad_inputs.py [WORD ...]     only cases whose name holds one of the words
 
-Each has to end with the right answer (exit code 0), or with code 2 and one line that names what is wrong and what to do.
-Never a traceback, a hang, a wrong mask, a file that is lost or one that is left over.
+Each has to end with the right answer (exit code 0), or with code 2 and one line that names what is wrong and what to
+do. Never a traceback, a hang, a wrong mask, a file that is lost or one that is left over.
 """
 import json, os, shutil, struct, sys, zlib
 from collections.abc import Callable, Iterator
@@ -43,16 +43,11 @@ def write(file, content=b''):
         Path(file).write_bytes(data.encode() if isinstance(data, str) else data)
     return spoil
 
-def image(file, pixels, **options):
-    "A function that saves pixels as an image."
-    def spoil(): Image.fromarray(np.asarray(pixels)).save(file, **options)
-    return spoil
-
-def cut(file, share=.5, source=None):
-    "A function that keeps the first part of a file."
+def cut(file):
+    "A function that keeps the first half of a file."
     def spoil():
-        data = Path(source or file).read_bytes()
-        Path(file).write_bytes(data[:int(share*len(data))])
+        data = Path(file).read_bytes()
+        Path(file).write_bytes(data[:len(data)//2])
     return spoil
 
 def edit(file, change):
@@ -73,11 +68,13 @@ def remove(path): return lambda: shutil.rmtree(path) if Path(path).is_dir() else
 def copy(a, b): return lambda: shutil.copytree(a, b) if Path(a).is_dir() else shutil.copy(a, b)
 def rename(a, b): return lambda: Path(a).rename(b)
 
-def png(width, height, *chunks, data=b''):
+def png(width, height, *chunks):
     "A PNG file made by hand."
-    def chunk(kind, body): return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+    def chunk(kind, body):
+        return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
     head = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
-    return b'\x89PNG\r\n\x1a\n' + b''.join(chunk(*c) for c in ((b'IHDR', head), *chunks, (b'IDAT', data), (b'IEND', b'')))
+    parts = (b'IHDR', head), *chunks, (b'IDAT', b''), (b'IEND', b'')
+    return b'\x89PNG\r\n\x1a\n' + b''.join(chunk(*c) for c in parts)
 
 
 # Photos, through predict
@@ -96,7 +93,8 @@ def has_mask(name, width=64, height=64):
 
 def photo(name, spoil, file, *says, check=lambda: None):
     "A case of one photo; what is wrong with it is said after its name."
-    case(f'predict: {name}', spoil, ['predict', file, '--out', 'out', *MODEL], *((file, *says) if says else ()), check=check)
+    case(f'predict: {name}', spoil, ['predict', file, '--out', 'out', *MODEL], *((file, *says) if says else ()),
+         check=check)
 
 def resaved(file, change=lambda im: im, **options):
     "A function that saves the photo in another way."
@@ -122,7 +120,8 @@ photo('an empty file', write('x.jpg'), 'x.jpg', 'the file is empty')
 photo('a text', write('x.jpg', 'see attachment'), 'x.jpg', NO_IMAGE)
 photo('a web page', write('x.png', '<!DOCTYPE html><html>404</html>'), 'x.png', NO_IMAGE)
 photo('an SVG', write('x.png', '<svg xmlns="http://www.w3.org/2000/svg"/>'), 'x.png', NO_IMAGE)
-photo('a program that draws (EPS)', write('x.jpg', '%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n'), 'x.jpg', NO_IMAGE)
+photo('a program that draws (EPS)', write('x.jpg', '%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n'),
+      'x.jpg', NO_IMAGE)
 photo('a PDF', write('x.jpg', b'%PDF-1.7\n'), 'x.jpg', NO_IMAGE)
 photo('a pickle', write('x.jpg', GIFT), 'x.jpg', NO_IMAGE)
 photo('a photo of an iPhone (HEIC)', write('x.heic', b'\0\0\0\x18ftypheic\0\0\0\0mif1heic'), 'x.heic', NO_IMAGE)
@@ -136,8 +135,8 @@ photo('a PNG of 30000 x 30000', write('x.png', png(30000, 30000)), 'x.png', 'mak
 photo('a PNG of 12000 x 12000', write('x.png', png(12000, 12000)), 'x.png', 'the limit is 89 million pixels')
 photo('a PNG of 20000 x 8', write('x.png', png(20000, 8)), 'x.png', 'cut it')
 photo('a PNG of 0 x 8', write('x.png', png(0, 8)), 'x.png', NO_IMAGE)
-photo('a PNG with a text of 99 MB, packed', write('x.png', png(8, 8, (b'zTXt', b'a\0\0' + zlib.compress(bytes(99_000_000), 1)))),
-      'x.png', NO_IMAGE)
+photo('a PNG with a text of 99 MB, packed',
+      write('x.png', png(8, 8, (b'zTXt', b'a\0\0' + zlib.compress(bytes(99_000_000), 1)))), 'x.png', NO_IMAGE)
 photo('integers of 32 bits', array('x.tif', np.full((9, 9), 70000, np.int32)), 'x.tif', 'save it with 8 or 16')
 photo('floats that are no numbers', array('x.tif', np.full((9, 9), np.nan, np.float32)), 'x.tif', 'not numbers')
 photo('floats up to 4000', array('x.tif', np.full((9, 9), 4000, np.float32)), 'x.tif', '0 to 1, or 0 to 255')
@@ -149,19 +148,22 @@ photo('a pipe that nobody writes to', lambda: os.mkfifo('x.jpg'), 'x.jpg', 'empt
 photo('a device without end', lambda: os.symlink('/dev/zero', 'x.jpg'), 'x.jpg', 'empty')
 photo('a name that is too long', nothing, 'x'*300 + '.png', 'too long')
 
-photo('16 bits', resaved('x.png', lambda im: Image.fromarray(np.asarray(im.convert('L')).astype(np.uint16)*257)), 'x.png',
-      check=has_mask('x'))
+photo('16 bits', resaved('x.png', lambda im: Image.fromarray(np.asarray(im.convert('L')).astype(np.uint16)*257)),
+      'x.png', check=has_mask('x'))
 photo('1 bit', resaved('x.png', lambda im: im.convert('1')), 'x.png', check=has_mask('x'))
 photo('a palette', resaved('x.png', lambda im: im.convert('P')), 'x.png', check=has_mask('x'))
 photo('four colours of ink (CMYK)', resaved('x.jpg', lambda im: im.convert('CMYK')), 'x.jpg', check=has_mask('x'))
-photo('EXIF that is nonsense', resaved('x.jpg', exif=b'Exif\0\0II*\0\xff\xff\xff\xff' + bytes(range(99))), 'x.jpg', check=has_mask('x'))
+photo('EXIF that is nonsense', resaved('x.jpg', exif=b'Exif\0\0II*\0\xff\xff\xff\xff' + bytes(range(99))),
+      'x.jpg', check=has_mask('x'))
 photo('a PNG that is called x.jpg', copy('photo.png', 'x.jpg'), 'x.jpg', check=same_mask('x'))
 photo('an alpha channel', resaved('x.png', lambda im: im.convert('RGBA')), 'x.png', check=same_mask('x'))
 photo('one that lies on its side', on_its_side, 'x.png', check=same_mask('x'))
-photo('an animation', resaved('x.gif', save_all=True, append_images=[Image.new('RGB', (64, 64))]), 'x.gif', check=has_mask('x'))
+photo('an animation', resaved('x.gif', save_all=True, append_images=[Image.new('RGB', (64, 64))]),
+      'x.gif', check=has_mask('x'))
 photo('one pixel', array('x.png', np.zeros((1, 1, 3), np.uint8)), 'x.png', check=has_mask('x', 1, 1))
 photo('32 times as long as wide', array('x.png', np.zeros((2, 64, 3), np.uint8)), 'x.png', check=has_mask('x', 64, 2))
-photo('a name in three scripts, with blanks', copy('photo.png', 'Zoë 名 лицо .png'), 'Zoë 名 лицо .png', check=same_mask('Zoë 名 лицо '))
+photo('a name in three scripts, with blanks', copy('photo.png', 'Zoë 名 лицо .png'), 'Zoë 名 лицо .png',
+      check=same_mask('Zoë 名 лицо '))
 photo('a name that is not UTF-8', copy('photo.png', os.fsdecode(b'x\xff.png')), os.fsdecode(b'x\xff.png'),
       check=same_mask(os.fsdecode(b'x\xff')))
 photo('a name of two lines', copy('photo.png', 'x\ny.png'), 'x\ny.png', check=same_mask('x\ny'))
@@ -189,14 +191,17 @@ def predict(name, spoil, words, *says, check=lambda: None):
     case(f'predict: {name}', spoil, ['predict', 'photo.png', *words.split()], *says, check=check)
 
 USUAL = ' '.join(MODEL)
-predict('masks that are there', write('out/photo_mask.png', 'mine'), f'--out out {USUAL}', 'out/photo_mask.png', '--overwrite',
+predict('masks that are there', write('out/photo_mask.png', 'mine'),
+        f'--out out {USUAL}', 'out/photo_mask.png', '--overwrite',
         check=lambda: None if Path('out/photo_mask.png').read_text() == 'mine' else 1/0)
 predict('--out is a file', write('x', 'mine'), f'--out x {USUAL}', 'x')
 predict('--out below a file', write('x', 'mine'), f'--out x/y {USUAL}', 'x/y')
 predict('--out where nothing can be written', nothing, f'--out /proc/1/x {USUAL}', '/proc/1/x')
-predict('a faces.csv that is no text', write('out/faces.csv', b'\xff\xfe\0mine\n1'), f'--out out {USUAL}', 'out/faces.csv', 'move it away')
+predict('a faces.csv that is no text', write('out/faces.csv', b'\xff\xfe\0mine\n1'),
+        f'--out out {USUAL}', 'out/faces.csv', 'move it away')
 predict('a faces.csv that is a folder', write('out/faces.csv/mine', '1'), f'--out out {USUAL}', 'out/faces.csv')
-predict('a faces.csv of something else', write('out/faces.csv', 'a,b\n1,2\n'), f'--out out {USUAL}', 'out/faces.csv', 'move it away')
+predict('a faces.csv of something else', write('out/faces.csv', 'a,b\n1,2\n'),
+        f'--out out {USUAL}', 'out/faces.csv', 'move it away')
 predict('an empty faces.csv', write('new/faces.csv'), f'--out new {USUAL}')
 predict('a device that is not there', nothing, '--out out --weights run --device cuda:7', 'cuda:7')
 predict('a device that nobody knows', nothing, '--out out --weights run --device tpu', 'tpu', 'auto')
@@ -248,15 +253,18 @@ weights('that are not there', nothing, 'gone', 'gone', 'no such file')
 weights('a folder without weights', write('x/a.txt', 'x'), 'x', 'x/best.safetensors', 'no such file')
 weights('a pickle, .pt', write('x.pt', GIFT), 'x.pt', 'x.pt', 'a pickle, which can run any code')
 weights('a pickle, .pkl', write('x.pkl', GIFT), 'x.pkl', 'x.pkl', 'a pickle')
-weights('a pickle that is called .safetensors', write('x.safetensors', GIFT), 'x.safetensors', 'x.safetensors', 'pickle')
+weights('a pickle that is called .safetensors', write('x.safetensors', GIFT),
+        'x.safetensors', 'x.safetensors', 'pickle')
 weights('a pickle in a run folder', write(BEST, GIFT), 'run', BEST, 'pickle')
 weights('an empty file', write(BEST), 'run', BEST, 'not a safetensors file')
 weights('a text', write(BEST, 'see attachment'), 'run', BEST, 'not a safetensors file')
 weights('cut in half', cut(BEST), 'run', BEST, 'copy or download it again')
-weights('one byte more', lambda: Path(BEST).write_bytes(Path(BEST).read_bytes() + b'x'), 'run', BEST, 'copy or download it again')
+weights('one byte more', lambda: Path(BEST).write_bytes(Path(BEST).read_bytes() + b'x'),
+        'run', BEST, 'copy or download it again')
 weights('a header of 2**60 bytes', zeroed(0, struct.pack('<Q', 2**60)), 'run', BEST, 'copy or download it again')
 weights('a header that is no JSON', zeroed(9, b'????'), 'run', BEST, 'copy or download it again')
-weights('a header that is too deep', write(BEST, struct.pack('<Q', 200_000) + b'{"a":' + b'['*199_995), 'run', BEST, 'copy or download it again')
+weights('a header that is too deep', write(BEST, struct.pack('<Q', 200_000) + b'{"a":' + b'['*199_995),
+        'run', BEST, 'copy or download it again')
 weights('without a word about them', rewrite(lambda tensors, meta: ''), 'run', 'run', 'train it again')
 weights('of another program', rewrite(lambda tensors, meta: '{"a": 1}'), 'run', 'run', 'train it again')
 weights('of a later version', note(format=99), 'run', 'run', 'update facemask_seg')
@@ -267,8 +275,10 @@ weights('for photos of a million pixels a side', note(size=10**6), 'run', 'run',
 weights('for photos of "large" pixels', note(size='large'), 'run', 'run', 'size')
 weights('with statistics of two channels', note(stats={'mean': [.5, .5], 'std': [.5, .5]}), 'run', 'run')
 weights('with a spread of 0', note(stats={'mean': [.5]*3, 'std': [0.]*3}), 'run', 'run')
-weights('a layer that is missing', rewrite(lambda tensors, meta: [tensors.pop(min(tensors))][1:] or None), 'run', 'run', 'lacks')
-weights('a layer that is new', rewrite(lambda tensors, meta: tensors.update(new=tensors[min(tensors)].clone())), 'run', 'run', 'unknown')
+weights('a layer that is missing', rewrite(lambda tensors, meta: [tensors.pop(min(tensors))][1:] or None),
+        'run', 'run', 'lacks')
+weights('a layer that is new', rewrite(lambda tensors, meta: tensors.update(new=tensors[min(tensors)].clone())),
+        'run', 'run', 'unknown')
 weights('a layer of another shape', tensor(lambda w: w[:1].contiguous()), 'run', 'run', 'the model needs')
 weights('a layer of 64 bits', tensor(lambda w: w.double()), 'run', 'run', 'the model needs')
 weights('a layer of 8 bits without scales', tensor(lambda w: w.char()), 'run', 'run', 'get another copy')
@@ -281,9 +291,9 @@ weights('a pickle, evaluate', write('x.pt', GIFT), 'x.pt', 'x.pt', 'pickle', com
 
 # Packed folders, through train and evaluate
 
-def packed(name, spoil, *says, words='', check=lambda: None):
+def packed(name, spoil, *says, check=lambda: None):
     "A case of a packed folder that is spoiled; no run is begun."
-    case(f'packed: {name}', spoil, f'train packed --run new {" ".join(TINY)} {words}', *says, check=check)
+    case(f'packed: {name}', spoil, f'train packed --run new {" ".join(TINY)}', *says, check=check)
 
 def manifest(**changes): return edit('packed/manifest.json', lambda d: d.update(changes))
 def without(key): return edit('packed/manifest.json', lambda d: d.pop(key))
@@ -300,12 +310,14 @@ IMAGES, MASKS = 'packed/images.npy', 'packed/masks.npy'
 packed('that is not there', remove('packed'), 'packed', 'make one')
 packed('that is a file', both(remove('packed'), write('packed', 'x')), 'packed', 'make one')
 packed('that is empty', both(remove('packed'), lambda: Path('packed').mkdir()), 'packed', 'make one')
-packed('whose conversion was interrupted', rename('packed/manifest.json', 'packed/unfinished.jsonl'), 'packed', 'run the same again')
+packed('whose conversion was interrupted', rename('packed/manifest.json', 'packed/unfinished.jsonl'),
+       'packed', 'run the same again')
 packed('a manifest that is no JSON', write('packed/manifest.json', '{"n": 1'), 'packed/manifest.json', 'is not JSON')
 packed('a manifest that is empty', write('packed/manifest.json'), 'packed/manifest.json', 'is not JSON')
 packed('a manifest that is a list', write('packed/manifest.json', []), 'packed/manifest.json', 'holds a list')
 packed('a manifest that is too deep', write('packed/manifest.json', '['*200_000), 'packed/manifest.json', 'is not JSON')
-packed('a manifest in another encoding', write('packed/manifest.json', '{"n": "ä"}'.encode('utf-16')), 'packed/manifest.json', 'is not JSON')
+packed('a manifest in another encoding', write('packed/manifest.json', '{"n": "ä"}'.encode('utf-16')),
+       'packed/manifest.json', 'is not JSON')
 packed('of a later version', manifest(format=2), 'packed', 'format 2')
 for key in 'scheme', 'size', 'n', 'names', 'class_pixels', 'pixels', 'fingerprint':
     packed(f'without {key}', without(key), 'packed/manifest.json', key, 'pack the folder again')
@@ -317,20 +329,26 @@ packed('of half a face', manifest(n=.5), 'packed')
 packed('of 0 pixels', manifest(size=0), 'packed')
 packed('of "32" pixels', manifest(size='32'), 'packed', 'pack the folder again')
 packed('of 32.0 pixels', manifest(size=32.), 'packed', 'pack the folder again')
-packed('names for 11 of 12 faces', edit('packed/manifest.json', lambda d: d['names'].pop()), 'packed', 'pack the folder again')
+packed('names for 11 of 12 faces', edit('packed/manifest.json', lambda d: d['names'].pop()),
+       'packed', 'pack the folder again')
 packed('names that are none', manifest(names=3), 'packed', 'pack the folder again')
 packed('a scheme that is a word', manifest(scheme='eyes_lips'), 'packed/manifest.json', 'pack the folder again')
-packed('a scheme without classes', edit('packed/manifest.json', lambda d: d['scheme'].pop('classes')), 'packed/manifest.json', 'classes')
-packed('a scheme of other classes', edit('packed/manifest.json', lambda d: d['scheme'].update(classes=['background', 'a', 'a'])), 'packed/manifest.json')
+packed('a scheme without classes', edit('packed/manifest.json', lambda d: d['scheme'].pop('classes')),
+       'packed/manifest.json', 'classes')
+packed('a scheme of other classes',
+       edit('packed/manifest.json', lambda d: d['scheme'].update(classes=['background', 'a', 'a'])),
+       'packed/manifest.json')
 packed('counts that are none', manifest(class_pixels=[1, 2]), 'packed', 'pack the folder again')
-packed('counts of text', edit('packed/manifest.json', lambda d: d['class_pixels'].update(lips='many')), 'packed', 'pack the folder again')
+packed('counts of text', edit('packed/manifest.json', lambda d: d['class_pixels'].update(lips='many')),
+       'packed', 'pack the folder again')
 packed('statistics that are none', manifest(pixels=[.5, .5]), 'packed', 'pack the folder again')
 packed('a fingerprint that is a number', manifest(fingerprint=7), 'packed', 'pack the folder again')
 packed('without images', remove(IMAGES), IMAGES, 'pack the folder again')
 packed('without masks', remove(MASKS), MASKS, 'pack the folder again')
 packed('empty images', write(IMAGES), IMAGES, 'pack the folder again')
 packed('images cut in half', cut(IMAGES), IMAGES, 'pack the folder again')
-packed('images that are a pickle', write(IMAGES, GIFT), IMAGES, 'pack the folder again', check=lambda: None if not Path('gift.txt').exists() else 1/0)
+packed('images that are a pickle', write(IMAGES, GIFT), IMAGES, 'pack the folder again',
+       check=lambda: None if not Path('gift.txt').exists() else 1/0)
 packed('images of objects', write(IMAGES, object_array()), IMAGES, 'pack the folder again',
        check=lambda: None if not Path('gift.txt').exists() else 1/0)
 packed('images of floats', npy(IMAGES, np.zeros((12, 32, 32, 3))), IMAGES, 'pack the folder again')
@@ -363,22 +381,30 @@ def of_one_class():
     drawn('packed/b', scheme=FOREGROUND)()
 
 packed('in two shards', in_shards(drawn('packed/b')))
-packed('in shards, the same faces twice', in_shards(copy('packed/a', 'packed/b')), 'packed/b', 'the same faces as packed/a', 'remove one')
-packed('in shards of two sizes', in_shards(drawn('packed/b', size=48)), 'packed/b', 'has 48 px, packed/a has 32', 'pack one of them again')
+packed('in shards, the same faces twice', in_shards(copy('packed/a', 'packed/b')),
+       'packed/b', 'the same faces as packed/a', 'remove one')
+packed('in shards of two sizes', in_shards(drawn('packed/b', size=48)),
+       'packed/b', 'has 48 px, packed/a has 32', 'pack one of them again')
 packed('in shards of two schemes', in_shards(of_one_class), 'packed/b', 'foreground', 'pack one of them again')
-packed('in shards, one of them interrupted', in_shards(both(drawn('packed/b'), rename('packed/b/manifest.json', 'packed/b/unfinished.jsonl'))),
+packed('in shards, one of them interrupted',
+       in_shards(both(drawn('packed/b'), rename('packed/b/manifest.json', 'packed/b/unfinished.jsonl'))),
        'packed/b', 'run the same again')
-packed('in shards, one of them damaged', in_shards(both(drawn('packed/b'), cut('packed/b/masks.npy'))), 'packed/b/masks.npy', 'pack the folder again')
-packed('in shards beside another folder', in_shards(lambda: Path('packed/photos').mkdir()), 'packed', 'keep nothing else beside them')
+packed('in shards, one of them damaged', in_shards(both(drawn('packed/b'), cut('packed/b/masks.npy'))),
+       'packed/b/masks.npy', 'pack the folder again')
+packed('in shards beside another folder', in_shards(lambda: Path('packed/photos').mkdir()),
+       'packed', 'keep nothing else beside them')
 
 def repack(n):
     "The faces packed again, so many of them."
     from facemask_seg.convert import pack
     pack('faces', 'packed', size=32, limit=n, allow_empty=True, progress=False)
 
-case('evaluate: the first faces only', lambda: (remove('packed')(), repack(6)), 'evaluate packed --weights run --device cpu', 'were used to train')
-case('evaluate: classes that the model does not have', lambda: (remove('packed')(), repack_as_face()), 'evaluate packed --weights run --device cpu --split all')
-case('evaluate: the test of 2 faces', lambda: (remove('packed')(), repack(2)), 'evaluate packed --weights run --device cpu', '2', 'at least 3')
+case('evaluate: the first faces only', lambda: (remove('packed')(), repack(6)),
+     'evaluate packed --weights run --device cpu', 'were used to train')
+case('evaluate: classes that the model does not have', lambda: (remove('packed')(), repack_as_face()),
+     'evaluate packed --weights run --device cpu --split all')
+case('evaluate: the test of 2 faces', lambda: (remove('packed')(), repack(2)),
+     'evaluate packed --weights run --device cpu', '2', 'at least 3')
 case('evaluate: a folder that is not there', nothing, 'evaluate gone --weights run', 'gone', 'make one')
 
 def repack_as_face():
@@ -390,9 +416,9 @@ def repack_as_face():
 
 # Recipes, flags and run folders, through train
 
-def train(name, words, *says, spoil=nothing, check=lambda: None):
+def train(name, words, *says, spoil=nothing):
     "A case of a good packed folder and a request that makes no sense."
-    case(f'train: {name}', spoil, f'train packed --run new {" ".join(TINY)} {words}', *says, check=check)
+    case(f'train: {name}', spoil, f'train packed --run new {" ".join(TINY)} {words}', *says)
 
 def recipe(name, content, *says):
     "A case of a recipe's file."
@@ -427,7 +453,8 @@ train('class weights for two classes', '--class-weights 1,2', 'class_weights', '
 train('a seed below 0', '--seed -1', 'seed', 'from 0')
 train('a rate that explodes', '--lr 1e30 --optimizer sgd', 'Try a lower lr')
 train('an encoder that is not there', '--model resnet34_unet --weights gone.safetensors', 'gone.safetensors')
-train('an encoder that is a pickle', '--model resnet34_unet --weights x.pth', 'x.pth', 'never loaded', spoil=write('x.pth', GIFT))
+train('an encoder that is a pickle', '--model resnet34_unet --weights x.pth', 'x.pth', 'never loaded',
+      spoil=write('x.pth', GIFT))
 train('an encoder for the tiny network', '--weights x.safetensors', 'weights', 'tiny_unet')
 train('less than no workers', '--workers -1', 'workers')
 train('a device that is not there', '--device mps', 'mps')
@@ -437,7 +464,8 @@ train('a run folder that holds something else', '--run faces', 'faces', 'choose 
 train('a run folder of another recipe', '--run run --lr 0.5', 'run', 'lr')
 train('a run folder where nothing can be written', '--run /proc/1/x', '/proc/1/x')
 train('a result that is no JSON', '--run run', 'run/result.json', 'is not JSON', spoil=write('run/result.json', '{'))
-train('a result of something else', '--run run', 'run/result.json', 'choose another run folder', spoil=write('run/result.json', {}))
+train('a result of something else', '--run run', 'run/result.json', 'choose another run folder',
+      spoil=write('run/result.json', {}))
 train('a run of other data', '--run run', 'trained on other data', spoil=lambda: (remove('packed')(), repack(8)))
 train('a resume file that is a pickle', '--run run', 'run/resume.safetensors', 'pickle',
       spoil=both(remove('run/result.json'), write('run/resume.safetensors', GIFT)))
@@ -479,27 +507,38 @@ one('a mask without a photo', remove(PHOTO), LABEL_IN, 'no photo')
 one('an empty mask', write(LABEL), LABEL_IN, 'empty')
 one('a mask of another shape', array(LABEL, np.zeros((48, 20), np.uint8)), LABEL_IN, 'not the same shape')
 one('a mask of unknown ids', array(LABEL, np.full((48, 48), 99, np.uint8)), LABEL_IN, '99')
-one('a mask in colours', array(LABEL, np.arange(48*48*3).reshape(48, 48, 3).astype(np.uint8)), LABEL_IN, 'grey or palette')
+one('a mask in colours', array(LABEL, np.arange(48*48*3).reshape(48, 48, 3).astype(np.uint8)),
+    LABEL_IN, 'grey or palette')
 one('a mask of 16 bits', array(LABEL, np.full((48, 48), 999, np.uint16)), LABEL_IN, '8')
-one('a mask of floats', both(remove(LABEL), array('faces/labels/00003.tif', np.ones((48, 48), np.float32))), 'labels/00003.tif', '8 bits')
-one('a mask as JPEG', both(remove(LABEL), array('faces/labels/00003.jpg', np.zeros((48, 48), np.uint8))), 'labels/00003.jpg', 'save masks as PNG')
+one('a mask of floats', both(remove(LABEL), array('faces/labels/00003.tif', np.ones((48, 48), np.float32))),
+    'labels/00003.tif', '8 bits')
+one('a mask as JPEG', both(remove(LABEL), array('faces/labels/00003.jpg', np.zeros((48, 48), np.uint8))),
+    'labels/00003.jpg', 'save masks as PNG')
 one('a mask that is a pickle', write(LABEL, GIFT), LABEL_IN, NO_IMAGE)
 one('two photos of a name', copy(PHOTO, 'faces/images/00003.bmp'), PHOTO_IN, 'another photo has its name')
 one('a photo of 30000 x 30000', write(PHOTO, png(30000, 30000)), PHOTO_IN, 'make it smaller')
 one('a photo that is a folder', both(remove(PHOTO), lambda: Path(PHOTO).mkdir()), PHOTO_IN, 'is a folder')
-one('a photo that is a link to nowhere', both(remove(PHOTO), lambda: os.symlink('gone', PHOTO)), PHOTO_IN, 'no such file')
+one('a photo that is a link to nowhere', both(remove(PHOTO), lambda: os.symlink('gone', PHOTO)),
+    PHOTO_IN, 'no such file')
 
 convert('a source that is not there', remove('faces'), 'faces', 'no such folder')
 convert('a source that is a file', both(remove('faces'), write('faces', 'x')), 'faces', 'no such folder')
 convert('a source of one folder', remove('faces/labels'), 'faces', 'images/ and labels/')
 convert('a source of three folders', copy('faces/labels', 'faces/masks'), 'faces', 'keep only one kind')
-convert('a source without photos', both(remove('faces/images'), lambda: Path('faces/images').mkdir()), 'faces', 'no photos in images/')
-convert('masks of 0 and 255 under labels', every_mask(lambda f, m: Image.fromarray(np.uint8(255*(m > 0))).save(f)), 'called masks')
-convert('masks of 0 and 255 for three classes', both(every_mask(lambda f, m: Image.fromarray(np.uint8(255*(m > 0))).save(f)),
-        rename('faces/labels', 'faces/masks')), 'faces', '--scheme foreground')
-convert('masks of nothing', every_mask(lambda f, m: Image.fromarray(0*m).save(f)), 'left_eye or right_eye or lips', '--allow-empty')
-convert('class ids that are read as parts', every_mask(lambda f, m: Image.fromarray(m % 4).save(f)), 'lips', '--ids scheme')
-convert('no mask that can be used', every_mask(lambda f, m: f.write_bytes(b'')), 'labels/00000.png', 'the file is empty')
+convert('a source without photos', both(remove('faces/images'), lambda: Path('faces/images').mkdir()),
+        'faces', 'no photos in images/')
+convert('masks of 0 and 255 under labels', every_mask(lambda f, m: Image.fromarray(np.uint8(255*(m > 0))).save(f)),
+        'called masks')
+convert('masks of 0 and 255 for three classes',
+        both(every_mask(lambda f, m: Image.fromarray(np.uint8(255*(m > 0))).save(f)),
+             rename('faces/labels', 'faces/masks')),
+        'faces', '--scheme foreground')
+convert('masks of nothing', every_mask(lambda f, m: Image.fromarray(0*m).save(f)),
+        'left_eye or right_eye or lips', '--allow-empty')
+convert('class ids that are read as parts', every_mask(lambda f, m: Image.fromarray(m % 4).save(f)),
+        'lips', '--ids scheme')
+convert('no mask that can be used', every_mask(lambda f, m: f.write_bytes(b'')),
+        'labels/00000.png', 'the file is empty')
 convert('photos of 0 pixels', nothing, 'size', words='--size 0')
 convert('photos of a million pixels a side', nothing, 'size', words='--size 1000000')
 convert('no faces at all', nothing, 'limit', words='--limit 0')
@@ -508,7 +547,8 @@ convert('ids of another kind', nothing, 'ids is one of', words='--ids cityscapes
 convert('a scheme that nobody knows', nothing, 'noses', words='--scheme noses')
 for name, content, says in [
     ('no JSON', '{', 'is not JSON'), ('a list', [1], 'got a list'), ('no classes', {'name': 's'}, 'classes'),
-    ('one class', {'name': 's', 'classes': ['background']}, '2 to'), ('no background', {'name': 's', 'classes': ['a', 'b']}, 'background'),
+    ('one class', {'name': 's', 'classes': ['background']}, '2 to'),
+    ('no background', {'name': 's', 'classes': ['a', 'b']}, 'background'),
     ('a class twice', {'name': 's', 'classes': ['background', 'a', 'a']}, 'twice'),
     ('300 classes', {'name': 's', 'classes': ['background', *map(str, range(299))]}, '2 to'),
     ('a colour of words', {'name': 's', 'classes': ['background', 'a'], 'colors': ['red', 'blue']}, 'colors'),
@@ -521,19 +561,26 @@ for name, content, says in [
 case('convert: into a file', nothing, 'convert faces photo.png --size 32', 'photo.png')
 case('convert: into a finished folder', nothing, 'convert faces packed --size 32', 'packed', 'choose another folder')
 case('convert: into its own source', nothing, 'convert packed packed --size 16', 'packed', 'choose another folder')
-case('convert: into a folder of something else', write('new/images.npy', 'mine'), 'convert faces new --size 32', 'new/images.npy', 'choose another folder')
+case('convert: into a folder of something else', write('new/images.npy', 'mine'),
+     'convert faces new --size 32', 'new/images.npy', 'choose another folder')
 case('convert: where nothing can be written', nothing, 'convert faces /proc/1/x --size 32', '/proc/1/x')
-case('convert: into another unfinished folder', write('new/unfinished.jsonl', '{"size": 99}\n'), 'convert faces new --size 32', 'new', 'choose another folder')
-case('convert: a journal that is damaged', write('new/unfinished.jsonl', b'\xff\0'), 'convert faces new --size 32', 'new/unfinished.jsonl', 'delete')
-case('convert: a journal of numbers', write('new/unfinished.jsonl', '1\n2\n'), 'convert faces new --size 32', 'new/unfinished.jsonl', 'delete')
+case('convert: into another unfinished folder', write('new/unfinished.jsonl', '{"size": 99}\n'),
+     'convert faces new --size 32', 'new', 'choose another folder')
+case('convert: a journal that is damaged', write('new/unfinished.jsonl', b'\xff\0'),
+     'convert faces new --size 32', 'new/unfinished.jsonl', 'delete')
+case('convert: a journal of numbers', write('new/unfinished.jsonl', '1\n2\n'),
+     'convert faces new --size 32', 'new/unfinished.jsonl', 'delete')
 case('convert: a packed folder that is damaged', cut(IMAGES), 'convert packed new --size 16', IMAGES, 'pack')
 case('convert: a packed folder with a byte changed', paint_a_stray, 'convert packed new --size 16', 'packed', 'pack')
-case('convert: as the original, from masks', rename('faces/labels', 'faces/masks'), 'convert faces new --original', 'faces', 'part')
+case('convert: as the original, from masks', rename('faces/labels', 'faces/masks'),
+     'convert faces new --original', 'faces', 'part')
 
 
 # Experiments
 
-def experiment(name, words, *says, spoil=nothing): case(f'experiment: {name}', spoil, f'experiment {words} --results results', *says)
+def experiment(name, words, *says, spoil=nothing):
+    "A case of an experiment."
+    case(f'experiment: {name}', spoil, f'experiment {words} --results results', *says)
 
 experiment('none', '', '--list')
 experiment('one that nobody knows', 'cooking --data packed', 'cooking', 'autopsy')
@@ -543,10 +590,12 @@ experiment('no seeds', 'four_classes --data packed --seeds 0', 'seeds')
 experiment('no epochs', 'four_classes --data packed --epochs 0', 'epochs')
 experiment('photos of 0 pixels', 'four_classes --data packed --size 0', 'size')
 experiment('a precision that nobody knows', 'four_classes --data packed --precision half', 'precision')
-experiment('an encoder that is a pickle', 'unfreezing --data packed --encoder x.pt --epochs 1', 'x.pt', 'pickle', spoil=write('x.pt', GIFT))
+experiment('an encoder that is a pickle', 'unfreezing --data packed --encoder x.pt --epochs 1', 'x.pt', 'pickle',
+           spoil=write('x.pt', GIFT))
 experiment('report masks that are none', 'autopsy --data packed --report-masks gone --epochs 1', 'gone')
 experiment('a stored run that is no JSON', '--list', 'results/runs/x.json', spoil=write('results/runs/x.json', '{'))
-experiment('a stored run of something else', '--list', 'results/runs/x.json', spoil=write('results/runs/x.json', {'a': 1}))
+experiment('a stored run of something else', '--list', 'results/runs/x.json',
+           spoil=write('results/runs/x.json', {'a': 1}))
 
 
 # All of it
@@ -597,7 +646,8 @@ def main() -> int:
 def plain_mask(material: Path) -> bytes:
     "The mask of the plain photo, as predict writes it."
     with workplace() as here:
-        done = command('predict', material/'photo.png', '--out', here, '--weights', material/'run', '--device', 'cpu', '--faces', 'one')
+        done = command('predict', material/'photo.png', '--out', here, '--weights', material/'run', '--device', 'cpu',
+                       '--faces', 'one')
         assert done.code == 0, done.err
         return (here/'photo_mask.png').read_bytes()
 

@@ -2,9 +2,9 @@
 
     python faults/disk_full.py [--short]
 
-A small file system in memory takes the place of the disk. Its room, and then the number of files that it may hold, grow
-from nothing to enough, so that every write fails once. Each time the command has to say in one line that the disk is full
-and what to do; with more room, the same command has to end as if nothing had happened.
+A small file system in memory takes the place of the disk. Its room, and then the number of files that it may hold,
+grow from nothing to enough, so that every write fails once. Each time the command has to say in one line that the
+disk is full and what to do; with more room, the same command has to end as if nothing had happened.
 """
 import os, shutil, subprocess, sys
 from pathlib import Path
@@ -55,7 +55,9 @@ def sweep(table: Table, name: str, options: list[str], wanted: dict) -> None:
         if done.code: done = command(*words)
         if done.code: wrong += f'\nthen exit code {done.code}: {done.err[-1500:]}'
         found = comparable(contents(Path('disk')))
-        if found != wanted: wrong += f'\nother files: {sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))}'
+        if found != wanted:
+            differ = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
+            wrong += f'\nother files: {differ}'
         table.add(f'{name}, {option}', how, wrong)
 
 

@@ -1,18 +1,20 @@
-"""What only a GPU can prove: that it computes what a CPU does, never waits without need, and loses nothing when it is killed.
+"""What only a GPU can prove: it computes what a CPU does, never waits without need, and loses nothing when killed.
 
     python faults/gpu.py [--only compiled,killed,...]       (needs an NVIDIA GPU; without one it says so)
 
-About a minute. It draws its own faces. Losses, augmented batches and masks are compared with a CPU's; half precision, an
-overflow and `torch.compile` are tried; PyTorch raises where Python would wait for the GPU between two looks at the loss; a
-training is killed inside an epoch; and a batch is too large for the memory. What depends on the machine and may be either way
-(whether every bit is the same after a kill, how many processes one GPU takes) is told, and is no fault.
+About a minute. It draws its own faces. Losses, augmented batches and masks are compared with a CPU's; half precision,
+an overflow and `torch.compile` are tried; PyTorch raises where Python would wait for the GPU between two looks at the
+loss; a training is killed inside an epoch; and a batch is too large for the memory. What depends on the machine and
+may be either way (whether every bit is the same after a kill, how many processes one GPU takes) is told, and is no
+fault.
 """
 import contextlib, io, json, os, signal, subprocess, sys, time, traceback, warnings
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from pathlib import Path
 
-os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')   # cuBLAS reads it when it begins; needed to be deterministic
+# cuBLAS reads it when it begins; needed to be deterministic
+os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
 from common import Table, command, environment, workplace  # noqa: E402
 
 HERE = Path(__file__).resolve()
@@ -27,15 +29,16 @@ Lines = Iterator[tuple[str, ...]]                       # What was checked, what
 def recipe(**choices):
     "A recipe for the drawn faces."
     from facemask_seg.train import Recipe
-    return Recipe(**(dict(model='tiny_unet', size=SIZE, batch_size=BATCH, epochs=3, precision='fp32', augment='flip') | SPLIT | choices))
+    usual = dict(model='tiny_unet', size=SIZE, batch_size=BATCH, epochs=3, precision='fp32', augment='flip')
+    return Recipe(**(usual | SPLIT | choices))
 
 
 def faces(device: str, augment: str = 'flip', workers: int = 0, epoch: int = 0):
     "Batches of the drawn faces for a device."
     from facemask_seg.data import FaceDataset, batches
     from facemask_seg.packed import Packed
-    return batches(FaceDataset(Packed('faces'), range(12 * BATCH), augment=augment), BATCH, shuffle=True, epoch=epoch, workers=workers,
-                   device=device)
+    data = FaceDataset(Packed('faces'), range(12 * BATCH), augment=augment)
+    return batches(data, BATCH, shuffle=True, epoch=epoch, workers=workers, device=device)
 
 
 class Learner:
@@ -51,8 +54,8 @@ class Learner:
         from facemask_seg.loop import train_one_epoch
         from facemask_seg.losses import cross_entropy_dice
         options = {'precision': self.recipe.precision} | options
-        return train_one_epoch(network or self.model, batches, loss or cross_entropy_dice, self.optimizer, stats=IMAGENET,
-                               device=self.device, progress=False, **options)
+        return train_one_epoch(network or self.model, batches, loss or cross_entropy_dice, self.optimizer,
+                               stats=IMAGENET, device=self.device, progress=False, **options)
 
     def weights(self) -> dict:
         "Copies of its weights."
@@ -91,12 +94,14 @@ def agree() -> Lines:
         off = far = wrong = pixels = 0
         for (photos, masks), (wanted, truth) in zip(ours, theirs, strict=True):
             gap = (photos.cpu().int() - wanted.int()).abs()
-            off, far, wrong, pixels = off + (gap > 0).sum().item(), far + (gap > 1).sum().item(), wrong + (masks.cpu() != truth).sum().item(), \
-                pixels + truth.numel()
+            off, far = off + (gap > 0).sum().item(), far + (gap > 1).sum().item()
+            wrong, pixels = wrong + (masks.cpu() != truth).sum().item(), pixels + truth.numel()
         on_device = all(p.is_cuda and m.is_cuda and p.dtype == m.dtype for p, m in ours)
-        good = on_device and far < 1e-3 * 3 * pixels and wrong < 1e-3 * pixels and (augment != 'flip' or off == wrong == 0)
-        yield (f'batches, augment={augment}: those of a CPU', f'{off/pixels/3:.2%} of the numbers differ, {far/pixels/3:.4%} by more than 1; '
-               f'masks {wrong/pixels:.4%}', unless(good, f'on the device: {on_device}; {off}, {far}, {wrong} of {pixels}'))
+        good = (on_device and far < 1e-3 * 3 * pixels and wrong < 1e-3 * pixels
+                and (augment != 'flip' or off == wrong == 0))
+        yield (f'batches, augment={augment}: those of a CPU',
+               f'{off/pixels/3:.2%} of the numbers differ, {far/pixels/3:.4%} by more than 1; masks {wrong/pixels:.4%}',
+               unless(good, f'on the device: {on_device}; {off}, {far}, {wrong} of {pixels}'))
         with exact():
             losses = {d: [] for d in ('cuda', 'cpu')}
             for device, found in losses.items():
@@ -106,9 +111,11 @@ def agree() -> Lines:
         yield f'20 losses of a TinyUNet, augment={augment}', f'at most {gap:.1e} apart', unless(gap < 1e-3, str(losses))
     with exact():
         data, large = list(faces('cpu'))[:5], recipe(model='resnet34_unet')
-        losses = {device: [learner.train([b]) for b in data] for device in ('cuda', 'cpu') for learner in [Learner(device, large)]}
+        losses = {device: [learner.train([b]) for b in data]
+                  for device in ('cuda', 'cpu') for learner in [Learner(device, large)]}
     first, gap = apart(losses['cuda'][:1], losses['cpu'][:1]), apart(losses['cuda'], losses['cpu'])
-    yield ('5 losses of a ResNet34-UNet', f'the first {first:.1e}, all at most {gap:.1e} apart', unless(first < 1e-4 and gap < 2e-2, str(losses)))
+    yield ('5 losses of a ResNet34-UNet', f'the first {first:.1e}, all at most {gap:.1e} apart',
+           unless(first < 1e-4 and gap < 2e-2, str(losses)))
 
 
 def half() -> Lines:
@@ -117,10 +124,12 @@ def half() -> Lines:
     from facemask_seg.losses import cross_entropy_dice
     from facemask_seg.train import fit
     for precision in 'bf16', 'fp16':
-        result = fit(recipe(model='resnet34_unet', epochs=2, precision=precision), 'faces', f'half-{precision}', 'cuda', progress=False)
+        wanted = recipe(model='resnet34_unet', epochs=2, precision=precision)
+        result = fit(wanted, 'faces', f'half-{precision}', 'cuda', progress=False)
         losses = [row['train_loss'] for row in result['history']]
         good = losses[-1] < .9 * losses[0] and result['precision'] == precision and result['device'].startswith('cuda')
-        yield f'a training in {precision}', f'loss {losses[0]:.3f} to {losses[-1]:.3f}', unless(good, str(result['history']))
+        yield (f'a training in {precision}', f'loss {losses[0]:.3f} to {losses[-1]:.3f}',
+               unless(good, str(result['history'])))
     learner, data = Learner('cuda', recipe(precision='fp16')), list(faces('cuda'))
     large = lambda *args: 1e6 * cross_entropy_dice(*args)
     before = learner.weights()
@@ -129,7 +138,8 @@ def half() -> Lines:
     learner.train(data * 2, large)    # the factor is halved at each overflow
     after = learner.weights()
     moved, finite = not same(before, after), all(p.isfinite().all() for p in after.values())
-    yield 'fp16: a gradient overflows', 'that step is skipped, later ones are made', unless(skipped and moved and finite, f'{skipped} {moved} {finite}')
+    yield ('fp16: a gradient overflows', 'that step is skipped, later ones are made',
+           unless(skipped and moved and finite, f'{skipped} {moved} {finite}'))
     torch.cuda.empty_cache()
 
 
@@ -141,12 +151,14 @@ def compiled() -> Lines:
     learner, plain, data = Learner('cuda', recipe()), Learner('cuda', recipe()), list(faces('cuda'))
     learner.model.compile(fullgraph=True)
     with exact(): gap = apart([learner.train([b]) for b in data], [plain.train([b]) for b in data])
-    yield 'compiled, one graph without breaks: losses', f'at most {gap:.1e} from those of an ordinary network', unless(gap < 5e-3, '')
+    yield ('compiled, one graph without breaks: losses', f'at most {gap:.1e} from those of an ordinary network',
+           unless(gap < 5e-3, ''))
     began = time.perf_counter()
     result = fit(recipe(epochs=2, precision='bf16'), 'faces', 'compiled', 'cuda', progress=False, compiled=True)
     losses, names = [row['train_loss'] for row in result['history']], read_tensors('compiled')
     odd = [k for k in names if '_orig_mod' in k]
-    yield ('a training with compiled=True', f'loss {losses[0]:.3f} to {losses[-1]:.3f}, {time.perf_counter()-began:.0f} s with compiling',
+    yield ('a training with compiled=True',
+           f'loss {losses[0]:.3f} to {losses[-1]:.3f}, {time.perf_counter()-began:.0f} s with compiling',
            unless(losses[-1] < losses[0] and names.keys() == learner.model.state_dict().keys(), f'{losses} {odd}'))
     mask = Segmenter.load('compiled', device='cuda').predict('photo.png', faces='one').mask
     yield 'its weights in an ordinary network', f'a mask of {mask.shape[1]}x{mask.shape[0]}'
@@ -166,7 +178,8 @@ def waiting() -> Lines:
     except RuntimeError as e: heard = 'synchroniz' in str(e)
     torch.cuda.set_sync_debug_mode('default')
     yield 'the alarm: .item() is heard', '', unless(heard, 'PyTorch did not raise')
-    for precision, augment, workers in ('fp32', 'standard', 0), ('bf16', 'flip', 0), ('fp16', 'standard', 0), ('bf16', 'none', 0), ('bf16', 'standard', 2):
+    for precision, augment, workers in (('fp32', 'standard', 0), ('bf16', 'flip', 0), ('fp16', 'standard', 0),
+                                        ('bf16', 'none', 0), ('bf16', 'standard', 2)):
         learner = Learner('cuda', recipe(model='resnet34_unet', precision=precision, class_weights=(1, 2, 2, 2)))
         loss = loss_of(learner.recipe)
         learner.train(list(faces('cuda', augment))[:2], loss)     # constants reach the device once
@@ -221,26 +234,31 @@ def killed() -> Lines:
     p.send_signal(signal.SIGKILL)
     p.wait()
     epochs, steps = kept('killed')
-    yield 'a training is killed', f'on disk: epoch {epochs}, step {steps}', unless(epochs == 1 and steps > 0, f'exit code {p.returncode}')
+    yield ('a training is killed', f'on disk: epoch {epochs}, step {steps}',
+           unless(epochs == 1 and steps > 0, f'exit code {p.returncode}'))
     found: set = set()
     with deterministic(found), contextlib.redirect_stdout(io.StringIO()) as said:
         again = fit(recipe(**LONG), 'faces', 'killed', 'cuda', checkpoint_minutes=0)
-    yield ('started again', f'{len(again["history"])} epochs', unless(f'going on after step {steps} of epoch 2' in said.getvalue()
-           and len(again['history']) == 3, said.getvalue()))
+    went_on = f'going on after step {steps} of epoch 2' in said.getvalue()
+    yield ('started again', f'{len(again["history"])} epochs',
+           unless(went_on and len(again['history']) == 3, said.getvalue()))
     with deterministic(found): straight = fit(recipe(**LONG), 'faces', 'straight', 'cuda', progress=False)
     weights = same(read_tensors('killed'), read_tensors('straight'))
     rows = [([r['train_loss'] for r in a['history']]) for a in (again, straight)]
     gap = apart(*rows)
-    yield ('as an undisturbed one?', f'weights {"every bit the same" if weights else "not the same bits"}; losses '
-           f'{"the same" if gap == 0 else f"{gap:.1e} apart"}; not deterministic: {", ".join(sorted(found)) or "nothing"}', unless(gap < .05, str(rows)))
+    yield ('as an undisturbed one?',
+           f'weights {"every bit the same" if weights else "not the same bits"}; '
+           f'losses {"the same" if gap == 0 else f"{gap:.1e} apart"}; '
+           f'not deterministic: {", ".join(sorted(found)) or "nothing"}', unless(gap < .05, str(rows)))
     ways, found = [], set()
     with deterministic(found):
         for _ in range(2):
             learner = Learner('cuda', recipe(model='resnet34_unet', precision='bf16'))
             learner.train(faces('cuda', 'standard'))
             ways.append(learner.weights())
-    yield ('the same training twice, ResNet34-UNet', f'{"every bit the same" if same(*ways) else "not the same bits"}; not deterministic: '
-           f'{", ".join(sorted(found)) or "nothing"}')
+    yield ('the same training twice, ResNet34-UNet',
+           f'{"every bit the same" if same(*ways) else "not the same bits"}; '
+           f'not deterministic: {", ".join(sorted(found)) or "nothing"}')
 
 
 def moved() -> Lines:
@@ -257,7 +275,8 @@ def moved() -> Lines:
     for first, then in ('cuda', 'cpu'), ('cpu', 'cuda'):
         run = f'from-{first}'
         with exact():
-            try: train_task(STANDARD._replace(loss=interrupted(16)), recipe(), 'faces', run, first, progress=False, checkpoint_minutes=0)
+            task = STANDARD._replace(loss=interrupted(16))
+            try: train_task(task, recipe(), 'faces', run, first, progress=False, checkpoint_minutes=0)
             except KeyboardInterrupt: pass
             where = kept(run)
             result = fit(recipe(), 'faces', run, then, progress=False)
@@ -285,23 +304,27 @@ def predicted() -> Lines:
         yield (f"masks of the package's model, tta={tta}", f'{share:.4%} of the pixels equal, {as_used:.4%} with TF32',
                unless(share > .999 and as_used > .995 and max(np.max(m) for m in found) > 0, ''))
     done = command('predict', photos[0], '--out', 'out', '--device', 'cuda', '--faces', 'one')
-    yield 'facemask-seg predict --device cuda', '', unless(done.code == 0 and Path('out/astronaut_mask.png').exists(), f'{done.code} {done.err}')
+    yield ('facemask-seg predict --device cuda', '',
+           unless(done.code == 0 and Path('out/astronaut_mask.png').exists(), f'{done.code} {done.err}'))
     done = command('evaluate', 'faces', '--device', 'cuda', '--split', 'all')
     yield 'facemask-seg evaluate --device cuda', '', unless(done.code == 0, f'{done.code} {done.err}')
 
 
 def too_large() -> Lines:
-    "(i) A batch that does not fit: one line, exit code 2. (The process is given little memory, so that it does not take long.)"
+    """(i) A batch that does not fit: one line, exit code 2.
+    (The process is given little memory, so that it does not take long.)"""
     import torch
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(.02)
-    try: done = command('train', 'faces', '--run', 'large', *FLAGS, '--size', 256, '--batch-size', 192, '--precision', 'fp32', '--epochs', 1, limit=120)
+    words = ['train', 'faces', '--run', 'large', *FLAGS, '--size', 256, '--batch-size', 192]
+    try: done = command(*words, '--precision', 'fp32', '--epochs', 1, limit=120)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.)
         torch.cuda.empty_cache()
     last = done.err.strip().splitlines()[-1] if done.err.strip() else ''
     good = done.code == 2 and 'too little memory for batches of 192' in last and 'Traceback' not in done.err
-    yield 'too little memory: one line, exit code 2', last.removeprefix('facemask-seg: '), unless(good, f'{done.code} {done.err}')
+    yield ('too little memory: one line, exit code 2', last.removeprefix('facemask-seg: '),
+           unless(good, f'{done.code} {done.err}'))
     done = command('train', 'faces', '--run', 'small', *TINY)
     yield 'the next training in the same process', '', unless(done.code == 0, done.err)
 
@@ -315,7 +338,8 @@ def loaded() -> Lines:
         alone, helped = list(faces('cuda', augment)), list(faces('cuda', augment, workers=2))
         equal = all(torch.equal(a, b) for x, y in zip(alone, helped, strict=True) for a, b in zip(x, y, strict=True))
         right = all(t.is_cuda if augment == 'standard' else t.is_pinned() for pair in helped for t in pair)
-        yield f'augment={augment}, two processes: the same batches', '', unless(equal and right, f'equal {equal}, where they should be {right}')
+        yield (f'augment={augment}, two processes: the same batches', '',
+               unless(equal and right, f'equal {equal}, where they should be {right}'))
     for _ in faces('cuda', 'standard', workers=2): break
     time.sleep(1)
     left = children() - before
@@ -327,12 +351,14 @@ def flat() -> Lines:
     import torch
     learner, held = Learner('cuda', recipe(model='resnet34_unet', precision='bf16')), {}
     def look(log):
-        if log.steps in (140, 300) and not log.waiting: held[log.steps] = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
+        if log.steps in (140, 300) and not log.waiting:
+            held[log.steps] = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
     def many():
         for epoch in range(25): yield from faces('cuda', 'standard', epoch=epoch)
     learner.train(many(), after_step=look)
     (used, taken), (used_later, taken_later) = held[140], held[300]
-    yield ('300 steps', f'{used_later/2**20:.0f} MiB in use, {used_later-used:+} bytes; {taken_later/2**20:.0f} MiB taken, {taken_later-taken:+}',
+    yield ('300 steps', f'{used_later/2**20:.0f} MiB in use, {used_later-used:+} bytes; '
+           f'{taken_later/2**20:.0f} MiB taken, {taken_later-taken:+}',
            unless(used_later - used <= 2**20 and taken_later - taken <= 2**25, ''))
 
 
@@ -360,7 +386,8 @@ TORCHRUN = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '-m',
 
 def begun(*words: object) -> subprocess.Popen:
     "A command that runs beside this process."
-    return subprocess.Popen([str(w) for w in words], env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen([str(w) for w in words], env=environment(), text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT)
 
 
 def teams(one: subprocess.Popen, two: subprocess.Popen) -> Lines:
@@ -371,8 +398,10 @@ def teams(one: subprocess.Popen, two: subprocess.Popen) -> Lines:
     out = two.communicate(timeout=200)[0]
     told = [line for line in out.splitlines() if line.startswith('facemask-seg: error')]
     gpus = torch.cuda.device_count()
-    good = two.returncode == 0 if gpus > 1 else two.returncode != 0 and any('more processes than GPUs' in line for line in told)
-    yield f'torchrun, two processes, {gpus} GPU{"s"*(gpus > 1)}', '; '.join(dict.fromkeys(told)) or f'exit code {two.returncode}', unless(good, out[-3000:])
+    if gpus > 1: good = two.returncode == 0
+    else: good = two.returncode != 0 and any('more processes than GPUs' in line for line in told)
+    yield (f'torchrun, two processes, {gpus} GPU{"s"*(gpus > 1)}',
+           '; '.join(dict.fromkeys(told)) or f'exit code {two.returncode}', unless(good, out[-3000:]))
 
 
 def beside(table: Table, other: subprocess.Popen) -> None:
@@ -385,7 +414,8 @@ def beside(table: Table, other: subprocess.Popen) -> None:
     if other.returncode != bool(wrong) or not good + wrong: table.add('a check beside this one', '', out[-3000:])
 
 
-CHECKS = {f.__name__: f for f in (agree, loaded, half, waiting, killed, moved, predicted, flat, too_large, alone_by_nccl, compiled)}
+CHECKS = {f.__name__: f for f in (agree, loaded, half, waiting, killed, moved, predicted, flat, too_large,
+                                  alone_by_nccl, compiled)}
 
 
 def note(table: Table, name: str, lines: Lines) -> None:
@@ -412,8 +442,10 @@ def main() -> int:
         from PIL import Image
         pack_drawn('faces', FACES, size=SIZE, progress=False)
         Image.fromarray(draw_face(3, 256, None)[0]).save('photo.png')
-        pair = [begun(*TORCHRUN, n, 'facemask_seg', '--', 'train', 'faces', '--run', f'team-{n}', *TINY) for n in (1, 2)] if 'teams' in wanted else []
-        compiling = begun(sys.executable, HERE, '--only', 'compiled') if 'compiled' in wanted[:-1] else None   # compilers take long
+        pair = [begun(*TORCHRUN, n, 'facemask_seg', '--', 'train', 'faces', '--run', f'team-{n}', *TINY)
+                for n in (1, 2)] if 'teams' in wanted else []
+        # compilers take long
+        compiling = begun(sys.executable, HERE, '--only', 'compiled') if 'compiled' in wanted[:-1] else None
         for name, check in CHECKS.items():
             if name in wanted and not (compiling and name == 'compiled'):
                 began = time.perf_counter()

@@ -2,11 +2,11 @@
 
     python faults/kill.py [--short]
 
-A killed process writes nothing any more, not even a half line. Each run below is killed again and again, at moments drawn
-at random, and started again, until it ends; then every byte must be that of a run that nobody disturbed. Then two processes
-that write into one folder, the same thing or two different ones; a source whose files are cut off, deleted and replaced
-while they are converted, and somebody who tries to open the folder all the while; and a training by two processes together,
-of which one is killed.
+A killed process writes nothing any more, not even a half line. Each run below is killed again and again, at moments
+drawn at random, and started again, until it ends; then every byte must be that of a run that nobody disturbed. Then
+two processes that write into one folder, the same thing or two different ones; a source whose files are cut off,
+deleted and replaced while they are converted, and somebody who tries to open the folder all the while; and a training
+by two processes together, of which one is killed.
 """
 import json, os, random, signal, subprocess, sys, time
 from collections.abc import Callable
@@ -41,7 +41,8 @@ def convert_small(dest: Path) -> None:
 
 
 def start(work: Callable, dest: Path) -> int:
-    "Do `work` in a child of this process; its id. (This process itself must never use PyTorch, or its children could not.)"
+    """Do `work` in a child of this process; its id.
+    (This process itself must never use PyTorch, or its children could not.)"""
     pid = os.fork()
     if pid: return pid
     try: work(dest)
@@ -60,8 +61,8 @@ def result(dest: Path) -> dict:
     "What a run leaves, but for how long it took."
     found = contents(dest)
     if 'result.json' in found:
-        told = json.loads(found['result.json'])
-        found['result.json'] = json.dumps({k: v for k, v in told.items() if k not in ('seconds', 'photos_per_second')}).encode()
+        told = {k: v for k, v in json.loads(found['result.json']).items() if k not in ('seconds', 'photos_per_second')}
+        found['result.json'] = json.dumps(told).encode()
         found.pop('curve.png')
     return found
 
@@ -72,7 +73,9 @@ def where(dest: Path) -> str:
     if (dest/'resume.safetensors').exists():
         kept = json.loads(read_text(dest/'resume.safetensors'))
         return f'on disk: epoch {len(kept["history"])}, step {kept["losses"][2]}'
-    if (dest/'unfinished.jsonl').exists(): return f'on disk: {(dest/"unfinished.jsonl").read_text().count(chr(10)) - 1} faces'
+    if (dest/'unfinished.jsonl').exists():
+        lines = (dest/'unfinished.jsonl').read_text().count('\n')
+        return f'on disk: {lines - 1} faces'
     return 'on disk: ' + (', '.join(sorted(contents(dest))) or 'nothing')
 
 
@@ -97,7 +100,8 @@ def torment(table: Table, name: str, work: Callable, kills: int, draw: random.Ra
                 code = 0
                 break
         same = result(dest) == wanted
-        problem = '' if code == 0 and same else f'exit code {code}; ' + ('' if same else f'differs in {differing(result(dest), wanted)}')
+        differs = '' if same else f'differs in {differing(result(dest), wanted)}'
+        problem = '' if code == 0 and same else f'exit code {code}; {differs}'
         table.add(f'{name} {run}: started again, ended', 'every byte the same', problem)
 
 
@@ -110,7 +114,8 @@ def together(table: Table, name: str, work: Callable) -> None:
     pids = [start(work, dest), start(work, dest)]
     codes = sorted(map(ended, pids))
     same = result(dest) == result(Path(f'{name}-straight'))
-    table.add(f'{name}: two at once', f'exit codes {codes}', '' if codes == [0, 1] and same else f'codes {codes}, same: {same}')
+    table.add(f'{name}: two at once', f'exit codes {codes}',
+              '' if codes == [0, 1] and same else f'codes {codes}, same: {same}')
 
 
 def against(table: Table) -> None:
@@ -119,7 +124,8 @@ def against(table: Table) -> None:
     assert ended(start(convert_small, Path('convert_small-straight'))) == 0
     codes = sorted(map(ended, [start(work, Path('against')) for work in ways.values()]))
     winners = [name for name in ways if result(Path('against')) == result(Path(f'{name}-straight'))]
-    table.add('convert: two sizes at once', f'exit codes {codes}', '' if codes == [0, 1] and winners else f'codes {codes}, won: {winners}')
+    table.add('convert: two sizes at once', f'exit codes {codes}',
+              '' if codes == [0, 1] and winners else f'codes {codes}, won: {winners}')
 
 
 def spoil(photos: list[Path], masks: list[Path]) -> None:
@@ -146,7 +152,8 @@ def look(dest: Path) -> str:
 
 
 def changing(table: Table) -> None:
-    "Change photos and masks while they are packed: each is packed as it was or as it is then, or has a line that names it."
+    """Change photos and masks while they are packed:
+    each is packed as it was or as it is then, or has a line that names it."""
     from facemask_seg.packed import Packed
     photos, masks = (sorted(Path('many', folder).iterdir(), reverse=True) for folder in ('images', 'labels'))
     pid, straight, wrong, looks = start(convert, Path('changed')), Packed('convert-straight'), [], 0
@@ -157,7 +164,8 @@ def changing(table: Table) -> None:
     while not os.waitpid(spoiler, os.WNOHANG)[0]: wrong, looks = wrong + [look(Path('changed'))], looks + 1
     code, found = ended(pid), Packed('changed').verify()
     problems = {p['file'] for p in found.manifest['problems']}
-    if code != 0 or len(found) + len(problems) != len(straight): wrong.append(f'exit code {code}, {len(found)} + {len(problems)}')
+    if code != 0 or len(found) + len(problems) != len(straight):
+        wrong.append(f'exit code {code}, {len(found)} + {len(problems)}')
     for i, name in enumerate(found.names):
         j = straight.names.index(name)
         photo_is = any((found.images[i] == straight.images[k]).all() for k in (j, 0))
@@ -169,15 +177,18 @@ def changing(table: Table) -> None:
 def one_of_two(table: Table) -> None:
     "Kill one of two processes that train together: the other one ends too, says why, and the run can go on."
     words = ['train', 'packed', '--run', 'pair', *TINY, '--batch-size', '4']
-    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', '-m', 'facemask_seg', '--']
-    p = subprocess.Popen([*torchrun, *words, '--epochs', '9999'], env=environment(), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2',
+                '-m', 'facemask_seg', '--']
+    p = subprocess.Popen([*torchrun, *words, '--epochs', '9999'], env=environment(), text=True,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while p.poll() is None and not Path('pair/resume.safetensors').exists(): time.sleep(.1)
     listed = subprocess.run(['ps', '-o', 'pid=', '--ppid', str(p.pid)], capture_output=True, text=True).stdout.split()
     os.kill(int(listed[-1]), signal.SIGKILL)
     try: error = p.communicate(timeout=300)[1]
     except subprocess.TimeoutExpired: return table.add('train by two: one killed', '', 'the other one goes on for ever')
     wrong = [] if 'another process of this training has ended' in error else [error[-1500:]]
-    if Path('pair/result.json').exists() or not Path('pair/resume.safetensors').exists(): wrong.append('not as a stopped run is')
+    if Path('pair/result.json').exists() or not Path('pair/resume.safetensors').exists():
+        wrong.append('not as a stopped run is')
     table.add('train by two: one killed', 'both ended, the first says why', '; '.join(wrong))
 
 

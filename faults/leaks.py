@@ -2,13 +2,14 @@
 
     python faults/leaks.py [--short]       (on Linux, which tells about a process in /proc)
 
-First trainings whose loading processes begin and end all the time, stopped at moments drawn at random: the first signal must
-be heard. Then the commands, stopped by Ctrl-C and by the signal with which a system ends programs: no process and no
-temporary or half-written file may be left. Then 2,000 predictions, 2,000 training steps and some whole trainings in one
-process: memory, open files and threads are counted at half-time and at the end.
+First trainings whose loading processes begin and end all the time, stopped at moments drawn at random: the first
+signal must be heard. Then the commands, stopped by Ctrl-C and by the signal with which a system ends programs: no
+process and no temporary or half-written file may be left. Then 2,000 predictions, 2,000 training steps and some whole
+trainings in one process: memory, open files and threads are counted at half-time and at the end.
 
-Memory is what belongs to nobody else (`Anonymous` in /proc/self/smaps_rollup), after Python has collected its garbage and
-malloc has given back to the system what it holds for later. Without the second step it grows and shrinks by tens of MiB.
+Memory is what belongs to nobody else (`Anonymous` in /proc/self/smaps_rollup), after Python has collected its garbage
+and malloc has given back to the system what it holds for later. Without the second step it grows and shrinks by tens
+of MiB.
 """
 import ctypes, gc, os, random, shutil, signal, subprocess, sys, time, traceback
 from collections.abc import Callable
@@ -63,7 +64,8 @@ def in_process(table: Table, here: Path) -> None:
     data, model = FaceDataset(Packed('packed'), augment='standard'), TinyUNet(4)
     optimizer = torch.optim.AdamW(model.parameters())
     def three_steps():
-        train_one_epoch(model, batches(data, 4), cross_entropy_dice, optimizer, stats=IMAGENET, device='cpu', progress=False)
+        train_one_epoch(model, batches(data, 4), cross_entropy_dice, optimizer, stats=IMAGENET, device='cpu',
+                        progress=False)
     again_and_again(table, 'three training steps', three_steps, TIMES//3)
 
     recipe = Recipe(model='tiny_unet', size=32, batch_size=4, epochs=1, precision='fp32')
@@ -146,17 +148,20 @@ def signals(table: Table) -> None:
         Path('large.png').unlink()
     long = [w if w != '1' else '100000' for w in TINY]
     commands = {
-        'train': (['train', 'long', '--run', 'out', '--workers', '2', *long, '--batch-size', '1'], lambda: Path('out/resume.safetensors').exists()),
-        'convert': (['convert', 'many', 'out', '--workers', '2'], lambda: Path('out/images.npy.part').exists()
-                    and Path('out/images.npy.part').stat().st_size > 9999),
-        'predict': (['predict', 'many/images', '--out', 'out', '--workers', '2', *MODEL], lambda: any(Path('out').glob('*_mask.png')))}
+        'train': (['train', 'long', '--run', 'out', '--workers', '2', *long, '--batch-size', '1'],
+                  lambda: Path('out/resume.safetensors').exists()),
+        'convert': (['convert', 'many', 'out', '--workers', '2'],
+                    lambda: Path('out/images.npy.part').exists() and Path('out/images.npy.part').stat().st_size > 9999),
+        'predict': (['predict', 'many/images', '--out', 'out', '--workers', '2', *MODEL],
+                    lambda: any(Path('out').glob('*_mask.png')))}
     for name, (words, begun) in commands.items():
         for how in signal.SIGINT, signal.SIGTERM: stopped(table, name, words, begun, how)
         for _ in range(1 if SHORT else 10): stopped(table, name, words, begun, signal.SIGTERM, to_all=True)
 
 
 def endless(here: Path, number: int) -> None:
-    "In a child: epochs of three steps, each with a process of its own, until a signal comes. The exit code is the command's."
+    """In a child: epochs of three steps, each with a process of its own, until a signal comes.
+    The exit code is the command's."""
     import multiprocessing.util, tempfile, torch
     from facemask_seg.train import Recipe, fit
     os.setsid()
@@ -188,7 +193,8 @@ def at_any_moment(table: Table, here: Path, draw: random.Random) -> None:
         def over(): status[:] = os.waitpid(pid, os.WNOHANG); return status[0] == pid
         heard = wait_for(over, 60)
         wrong = [] if heard else [f'{how.name} was not heard']
-        if heard and os.waitstatus_to_exitcode(status[1]) != 130: wrong.append(f'exit code {os.waitstatus_to_exitcode(status[1])}')
+        if heard and os.waitstatus_to_exitcode(status[1]) != 130:
+            wrong.append(f'exit code {os.waitstatus_to_exitcode(status[1])}')
         if not wait_for(lambda: not processes(pid), 10): wrong.append(f'still running: {processes(pid)}')
         if processes(pid): os.killpg(pid, signal.SIGKILL)
         if not heard: os.waitpid(pid, 0)

@@ -2,8 +2,8 @@
 
     python faults/malicious.py
 
-Each must be refused in one line, and must not have run: the gift would leave a file behind, and Python's audit hook would
-have told of any unpickling at all. First the control: a gift holds a call of its program, and the program
+Each must be refused in one line, and must not have run: the gift would leave a file behind, and Python's audit hook
+would have told of any unpickling at all. First the control: a gift holds a call of its program, and the program
 leaves its file.
 """
 import io, pickle, pickletools, shutil, sys, zipfile
@@ -25,6 +25,7 @@ def as_zip() -> bytes:
 GIFTS = {'a pickle': GIFT, 'an old pickle': pickle.dumps(Gift(), protocol=0), 'a torch.save file': as_zip(),
          'an array of objects': object_array()}
 RESNET = ['--epochs', '1', '--size', '32', '--precision', 'fp32', '--device', 'cpu']
+WITH_WEIGHTS = ['predict', 'photo.png', '--out', 'out', '--faces', 'one', '--device', 'cpu', '--weights']
 PLACES: dict[str, tuple[str, list]] = {  # What it is called: where the gift lies, and the command that meets it
     'images.npy': ('packed/images.npy', ['train', 'packed', '--run', 'new', *TINY]),
     'masks.npy': ('packed/masks.npy', ['evaluate', 'packed', '--weights', 'run', '--device', 'cpu']),
@@ -41,13 +42,15 @@ PLACES: dict[str, tuple[str, list]] = {  # What it is called: where the gift lie
     'a resume file of an old version': ('run/resume.pt', ['train', 'packed', '--run', 'run', *TINY]),
     'an encoder': ('x.safetensors', ['train', 'packed', '--run', 'new', *RESNET, '--weights', 'x.safetensors']),
     'a start': ('x.safetensors', ['train', 'packed', '--run', 'new', *TINY, '--start', 'x.safetensors']),
-    'the encoder of an experiment': ('x.pth', ['experiment', 'unfreezing', '--data', 'packed', '--encoder', 'x.pth', *RESNET[:2],
-                                               '--results', 'results', '--device', 'cpu']),
-    "the report's masks": ('other/masks.npy', ['experiment', 'autopsy', '--data', 'packed', '--report-masks', 'other',
-                                               *RESNET[:2], '--results', 'results', '--device', 'cpu']),
+    'the encoder of an experiment': (
+        'x.pth', ['experiment', 'unfreezing', '--data', 'packed', '--encoder', 'x.pth', *RESNET[:2],
+                  '--results', 'results', '--device', 'cpu']),
+    "the report's masks": (
+        'other/masks.npy', ['experiment', 'autopsy', '--data', 'packed', '--report-masks', 'other', *RESNET[:2],
+                            '--results', 'results', '--device', 'cpu']),
     'a stored run': ('results/runs/x.json', ['experiment', '--list', '--results', 'results']),
-} | {f'weights called x{end}': (f'x{end}', ['predict', 'photo.png', '--out', 'out', '--faces', 'one', '--device', 'cpu',
-                                            '--weights', f'x{end}']) for end in ('.pt', '.pth', '.pkl', '.bin', '.ckpt', '.safetensors')}
+} | {f'weights called x{end}': (f'x{end}', [*WITH_WEIGHTS, f'x{end}'])
+     for end in ('.pt', '.pth', '.pkl', '.bin', '.ckpt', '.safetensors')}
 
 
 def check(material: Path, file: str, words: list, gift: bytes) -> str:
@@ -75,7 +78,8 @@ def inside(gift: bytes) -> bytes:
 
 
 def control() -> str:
-    "Whoever opens a gift runs the program, which leaves its file, and is heard. Told from what it says: nothing is opened."
+    """Whoever opens a gift runs the program, which leaves its file, and is heard.
+    Told from what it says: nothing is opened."""
     run, arguments = Gift().__reduce__()
     FOUND.clear()
     sys.audit('pickle.find_class', 'builtins', 'exec')
@@ -86,7 +90,8 @@ def control() -> str:
     for name, gift in GIFTS.items():
         steps = [(step.name, argument) for step, argument, _ in pickletools.genops(inside(gift))]
         said = ' '.join(str(argument) for _, argument in steps)
-        if not ('exec' in said and arguments[0] in said and any(step == 'REDUCE' for step, _ in steps)): return f'{name} runs nothing'
+        if not ('exec' in said and arguments[0] in said and any(step == 'REDUCE' for step, _ in steps)):
+            return f'{name} runs nothing'
     return ''
 
 

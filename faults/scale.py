@@ -2,15 +2,16 @@
 
     python faults/scale.py [--short]       (on Linux, which tells about a process in /proc)
 
-First a small training on shards must be, bit for bit, the one on a single folder of the same faces. Then 200,000 drawn faces
-of 64 px (2,000 in the short form) are packed into ten shards, and a TinyUNet is trained through them once, beside a process
-that loads. The most memory of each tenth is printed; after the first two, when everything has begun, it may grow by ROOM.
+First a small training on shards must be, bit for bit, the one on a single folder of the same faces. Then 200,000
+drawn faces of 64 px (2,000 in the short form) are packed into ten shards, and a TinyUNet is trained through them
+once, beside a process that loads. The most memory of each tenth is printed; after the first two, when everything has
+begun, it may grow by ROOM.
 
-Which memory? Photos that are mapped into memory count as a process's own in `top`, although the system drops them as soon as
-it needs the room; every reader of a large file looks as if it grew. So what counts is what only memory holds, of this process
-and all its children: Pss_Anon and Pss_Shmem in /proc/PID/smaps_rollup. (Of a page that two processes share, each has half.)
-And malloc is told to give back at once what is freed. Else it keeps some for later, and how much goes up and down by tens of
-MiB. That makes the training a third slower or more, so its speed here says nothing.
+Which memory? Photos that are mapped into memory count as a process's own in `top`, although the system drops them as
+soon as it needs the room; every reader of a large file looks as if it grew. So what counts is what only memory holds,
+of this process and all its children: Pss_Anon and Pss_Shmem in /proc/PID/smaps_rollup. (Of a page that two processes
+share, each has half.) And malloc is told to give back at once what is freed. Else it keeps some for later, and how
+much goes up and down by tens of MiB. That makes the training a third slower or more, so its speed here says nothing.
 """
 import contextlib, os, shutil, sys, threading
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +23,8 @@ from common import TINY, Table, command, contents, kept, workplace
 
 SHORT = '--short' in sys.argv
 FACES, SHARDS, SIZE, BATCH = 2_000 if SHORT else 200_000, 10, 64, 32
-ROOM = (12 if SHORT else 24) * 2**20  # Bytes; photos and masks, if kept, would be 31 MiB in the short form, 3,125 in the long one
+# Bytes; photos and masks, if kept, would be 31 MiB in the short form, 3,125 in the long one
+ROOM = (12 if SHORT else 24) * 2**20
 SPACE = 1.2 * FACES * 4 * SIZE**2     # Bytes on disk
 
 # glibc's malloc reads these when a process starts
@@ -31,7 +33,8 @@ GIVE_BACK = {'MALLOC_MMAP_THRESHOLD_': '65536', 'MALLOC_TRIM_THRESHOLD_': '65536
 
 def family() -> list[str]:
     "This process and its children, by id."
-    return [str(os.getpid())] + [pid for f in Path('/proc/self/task').glob('*/children') for pid in f.read_text().split()]
+    children = [pid for f in Path('/proc/self/task').glob('*/children') for pid in f.read_text().split()]
+    return [str(os.getpid()), *children]
 
 
 def held() -> int:
@@ -43,7 +46,8 @@ def held() -> int:
 
 
 class Watch:
-    "Looks at the memory often enough for the peaks, in the short form fifty times a second, and remembers the most of each tenth."
+    """Looks at the memory often enough for the peaks, in the short form fifty times a second,
+    and remembers the most of each tenth."""
     def __init__(self, table: Table, what: str):
         self.table, self.what, self.now, self.tenths, self.over = table, what, 0, [], threading.Event()
 
@@ -78,15 +82,19 @@ def the_same(table: Table) -> None:
     pack('few', 'one', size=32, progress=False)
     told = {}
     for data, workers in ('one', 0), ('few', 1):
-        done = [command('train', data, '--run', f'run-{data}', '--workers', workers, *TINY, '--augment', 'standard', '--epochs', 2)]
-        done += [command('evaluate', data, '--weights', f'run-{data}', '--split', split, '--json') for split in ('valid', 'test', 'all')]
+        done = [command('train', data, '--run', f'run-{data}', '--workers', workers, *TINY,
+                        '--augment', 'standard', '--epochs', 2)]
+        done += [command('evaluate', data, '--weights', f'run-{data}', '--split', split, '--json')
+                 for split in ('valid', 'test', 'all')]
         wrong = '\n'.join(d.err for d in done if d.code != 0)
         table.add(f'train and evaluate on {data}, {workers} workers', '', wrong)
         if wrong: return
-        told[data] = [d.out for d in done[1:]], contents(Path(f'run-{data}'))['history.csv'], read_tensors(f'run-{data}/best.safetensors')
+        history = contents(Path(f'run-{data}'))['history.csv']
+        told[data] = [d.out for d in done[1:]], history, read_tensors(f'run-{data}/best.safetensors')
     (scores, history, weights), (scores_1, history_1, weights_1) = told.values()
-    wrong = [name for name, same in {'scores': scores == scores_1, 'history': history == history_1, 'weights': weights.keys() == weights_1.keys()
-             and all((weights[k] == weights_1[k]).all() for k in weights)}.items() if not same]
+    equal = {'scores': scores == scores_1, 'history': history == history_1,
+             'weights': weights.keys() == weights_1.keys() and all((weights[k] == weights_1[k]).all() for k in weights)}
+    wrong = [name for name, same in equal.items() if not same]
     table.add('shards and one folder: weights, losses, scores', 'every bit the same', ', '.join(wrong))
 
 
@@ -127,7 +135,8 @@ def main() -> int:
     if not Path('/proc/self/smaps_rollup').exists():
         print('not possible here: no /proc/self/smaps_rollup')
         return 0
-    if not GIVE_BACK.items() <= os.environ.items(): os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | GIVE_BACK)
+    if not GIVE_BACK.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | GIVE_BACK)
     table = Table()
     with workplace() as here:
         if shutil.disk_usage(here).free < SPACE:
