@@ -168,10 +168,11 @@ def prose_of(page: str, place: str) -> str:
     main = page[page.index('<main'):page.index('</main>')]
     main = re.sub(r'<(pre|table|math|style|script|figure)\b.*?</\1>', ' ', main, flags=re.DOTALL)
     main = re.sub(r'<details class="api".*?</details>|<header.*?</header>', ' ', main, flags=re.DOTALL)
-    start = main.find(f'id="{place}"') if place else 0
-    if start < 0: return ''
-    if place: main = main[start:].split('</h', 1)[-1].split('>', 1)[-1]
-    return words(re.split(r'<section|<h[2-6]\b' if place else '<section', main, maxsplit=1)[0])
+    if not place: return words(main.split('<section', 1)[0])
+    _, found, section = main.partition(f'id="{place}"')
+    if not found: return ''
+    body = section.split('</h', 1)[-1].split('>', 1)[-1]
+    return words(re.split(r'<section|<h[2-6]\b', body, maxsplit=1)[0])
 
 
 DARK = (':root{color-scheme:dark;--bs-body-color:#d8dce6;--bs-body-color-rgb:216,220,230;'

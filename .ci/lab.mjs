@@ -1,8 +1,8 @@
 // Drives the widgets chapter, and one chapter that uses a widget, in Chromium;
 // .ci/lab.py starts the server and says where everything is.
-import { createRequire } from 'node:module';
-const { chromium } = createRequire(process.env.MODULES + '/')('playwright-core');
-const { LAB_PORT, LAB_TOKEN, CHROMIUM, SHOTS, PHOTO } = process.env;
+import { launch } from './browser.mjs';
+
+const { LAB_PORT, LAB_TOKEN, SHOTS, PHOTO } = process.env;
 const start = Date.now(), outside = new Set(), failed = [];
 const say = (ok, ...what) => {
   const seconds = ((Date.now() - start)/1000).toFixed(0).padStart(5);
@@ -10,9 +10,7 @@ const say = (ok, ...what) => {
   if (!ok) failed.push(what[0]);
 };
 
-const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync'];
-const browser = await chromium.launch({ executablePath: CHROMIUM, args });
+const browser = await launch();
 const page = await browser.newPage({ viewport: { width: 1280, height: 1000 } });
 page.on('request', r => {
   const u = new URL(r.url());

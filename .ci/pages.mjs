@@ -1,16 +1,14 @@
 // Opens every page of the site in Chromium; .ci/pages.py serves it and says where everything is.
 // Prints one JSON line for each finding.
-import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
-const { chromium } = createRequire(process.env.MODULES + '/')('playwright-core');
-const { CHROMIUM, SHOTS, BASE, PAGES } = process.env;
+import { launch } from './browser.mjs';
+
+const { SHOTS, BASE, PAGES } = process.env;
 const WIDTHS = [1280, 390], names = JSON.parse(readFileSync(PAGES));
 const found = [];
 const report = (page, what, detail) => { found.push(what); console.log(JSON.stringify({ page, what, detail })); };
 
-const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync'];
-const browser = await chromium.launch({ executablePath: CHROMIUM, args });
+const browser = await launch();
 const page = await browser.newPage({ viewport: { width: WIDTHS[0], height: 900 } });
 let now = '';
 page.on('console', m => { if (m.type() === 'error') report(now, 'console error', m.text()); });
