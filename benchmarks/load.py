@@ -58,7 +58,7 @@ def loading(packed, rounds: int) -> tuple[list[dict], list[dict]]:
     return rows, [claim(f'batches of bytes at {packed.size} px against memcpy', share, .4, 'of its speed')]
 
 
-def share_of_step(packed, rounds: int, steps: int) -> tuple[list[dict], list[dict]]:
+def share_of_step(packed, steps: int) -> tuple[list[dict], list[dict]]:
     "How long a training waits for its batches, beside how long it computes."
     import time
     import torch
@@ -145,7 +145,7 @@ if __name__ == '__main__':
             tables[f'Loading, {size} px'], more = loading(packed, rounds)
             claims += more
             if size <= 128:
-                tables[f'Waiting, {size} px'], more = share_of_step(packed, rounds, min(6, n // 16))
+                tables[f'Waiting, {size} px'], more = share_of_step(packed, min(6, n // 16))
                 claims += more
             del packed
     report('load', args, tables, claims)

@@ -26,6 +26,14 @@ def object_array() -> bytes:
     return f.getvalue() + pickle.dumps([Gift()])
 
 
+def asked_short() -> bool:
+    "Whether a script was called with --short; --help prints what the script says of itself, and ends it."
+    if {'-h', '--help'} & {*sys.argv[1:]}:
+        print(sys.modules['__main__'].__doc__)
+        sys.exit()
+    return '--short' in sys.argv
+
+
 def environment(**more: str) -> dict[str, str]:
     "For a child process: it finds what this one finds."
     found = [*sys.path[:2], os.environ.get('PYTHONPATH', '')]

@@ -9,9 +9,9 @@ disk is full and what to do; with more room, the same command has to end as if n
 import os, shutil, subprocess, sys
 from pathlib import Path
 
-from common import MODEL, TINY, Outcome, Table, command, contents, make_material, workplace
+from common import MODEL, TINY, Outcome, Table, asked_short, command, contents, make_material, workplace
 
-SHORT = '--short' in sys.argv
+SHORT = asked_short()
 COMMANDS = {
     'train': ['train', 'packed', '--run', 'disk/run', *TINY],
     'convert': ['convert', 'faces', 'disk/packed', '--size', '32'],

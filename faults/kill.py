@@ -13,9 +13,9 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from common import TINY, Table, contents, environment, make_material, workplace
+from common import TINY, Table, asked_short, contents, environment, make_material, workplace
 
-SHORT = '--short' in sys.argv
+SHORT = asked_short()
 KILLS = {'train': 5 if SHORT else 20, 'convert': 4 if SHORT else 12}
 FACES = 60 if SHORT else 400
 

@@ -17,9 +17,9 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from common import MODEL, TINY, Table, environment, kept, make_material, workplace
+from common import MODEL, TINY, Table, asked_short, environment, kept, make_material, workplace
 
-SHORT = '--short' in sys.argv
+SHORT = asked_short()
 TIMES = 300 if SHORT else 2000
 ROOM = 4 * 2**20  # Bytes by which memory may grow; one small network kept by each of 15 trainings would be as much
 SIGNALS = 6 if SHORT else 60
@@ -46,7 +46,7 @@ def again_and_again(table: Table, name: str, work: Callable, times: int) -> None
     table.add(f'{times} times: {name}', f'{more["bytes"]/2**20:+.1f} MiB', '; '.join(wrong))
 
 
-def in_process(table: Table, here: Path) -> None:
+def in_process(table: Table) -> None:
     "Predictions, steps, trainings."
     import torch
     from facemask_seg.data import FaceDataset, batches
@@ -220,7 +220,7 @@ def main() -> int:
         assert os.waitpid(pid, 0)[1] == 0
         at_any_moment(table, here, random.Random(seed))
         signals(table)
-        in_process(table, here)
+        in_process(table)
     return table.close()
 
 

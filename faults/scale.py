@@ -19,9 +19,9 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from common import TINY, Table, command, contents, kept, workplace
+from common import TINY, Table, asked_short, command, contents, kept, workplace
 
-SHORT = '--short' in sys.argv
+SHORT = asked_short()
 FACES, SHARDS, SIZE, BATCH = 2_000 if SHORT else 200_000, 10, 64, 32
 # Bytes; photos and masks, if kept, would be 31 MiB in the short form, 3,125 in the long one
 ROOM = (12 if SHORT else 24) * 2**20
