@@ -1,7 +1,7 @@
 """The models that ship, from photos to the file: python .ci/model.py FACES [--work model] [--dest FILE] [--student]
 
 FACES is CelebAMask-HQ, or a folder with `images` and `labels` like it. Each step goes on where it stopped. The first
-two phases take five minutes on a GPU, and a night or more on two cores; the last two, under two hours on two cores.
+two phases take five minutes on a GPU, and a night or more on two cores; the other five, under six hours on two cores.
 With --student it is the small network, models/small.safetensors, in two phases. How the training went is noted in
 results/model_training.json.
 """
@@ -13,6 +13,8 @@ from pathlib import Path
 from torch import nn
 
 import squares
+import taught
+import wider
 from common import ROOT
 from facemask_seg.cli import REPORTED, table
 from facemask_seg.convert import pack
@@ -20,6 +22,7 @@ from facemask_seg.data import split
 from facemask_seg.files import read_json, write_json
 from facemask_seg.labels import EYES_LIPS, FACE, Scheme
 from facemask_seg.packed import MANIFEST, Packed
+from facemask_seg.predict import Resized
 from facemask_seg.train import DEFAULT, STANDARD, train_task
 from facemask_seg.weights import Meta, load_model, ship
 
@@ -35,12 +38,20 @@ SECOND = replace(FIRST, size=256, lr=1e-3, epochs=40, warmup=.1, class_weights=e
 # Squares around eyes and lips, with a second question about them; then whole photos again, with the same question
 THIRD = replace(SECOND, lr=5e-4, epochs=32, unions=EYES_LIPS, accumulate=2)
 FOURTH = replace(THIRD, lr=3e-4, epochs=3, batch_size=8, augment='flip', average=.995, accumulate=1)
+# Squares once more, with that network as a teacher; then whole photos, which the network sees larger, and those with
+# it as a teacher. There nothing is flipped: masks lie a quarter of a pixel beside their photos, mirrored ones elsewhere
+FIFTH = replace(THIRD, epochs=24)
+SIXTH = replace(FOURTH, augment='none', seed=1)
+SEVENTH = replace(SIXTH, epochs=5, seed=2)
 STUDENT_FIRST = replace(FIRST, model='small_unet', epochs=36)
 STUDENT_SECOND = replace(SECOND, model='small_unet', lr=1.5e-3)
 # What each model goes through, in this order
 PHASES = {'face': {'first': (STANDARD, FIRST), 'second': (STANDARD, SECOND), 'third': (squares.TASK, THIRD),
-                   'fourth': (STANDARD, FOURTH)},
+                   'fourth': (STANDARD, FOURTH), 'fifth': (taught.TASK, FIFTH), 'sixth': (wider.TASK, SIXTH),
+                   'seventh': (wider.TAUGHT, SEVENTH)},
           'small': {'first': (STANDARD, STUDENT_FIRST), 'second': (STANDARD, STUDENT_SECOND)}}
+# At which size it sees photos in the end; the masks are those of the second phase
+SIZES = {'face': round(wider.TIMES * SECOND.size), 'small': STUDENT_SECOND.size}
 TRAINING = ROOT/'results/model_training.json'
 
 
@@ -54,13 +65,15 @@ def packed_at(size: int, faces: Path, work: Path) -> Packed:
 def measure(model: nn.Module, meta: Meta, packed: Packed, scheme: Scheme, name: str = 'test') -> dict:
     "How good a network is on the photos of one split, in the classes of `scheme`."
     photos = split(len(packed), SECOND.valid, SECOND.test)[name]
-    report = squares.scored(model, meta.scheme, scheme, packed, photos, stats=meta.stats, device='cpu')
-    return {k: report[k] for k in REPORTED}
+    network = Resized(model, meta.size)
+    report = squares.scored(network, meta.scheme, scheme, packed, photos, stats=meta.stats, device='cpu')
+    return {k: report[k] for k in REPORTED} | {'size': packed.size}
 
 
-def write(run: Path, packed: Packed, dest: Path, earlier: list[dict]) -> None:
-    "The file of 8 bits a weight, with what it scores and what it would score in 32 bits."
+def write(run: Path, packed: Packed, dest: Path, earlier: list[dict], size: int) -> None:
+    "The file of 8 bits a weight, with what it scores and what it would score in 32 bits, shown photos of `size`."
     model, meta = load_model(run)
+    meta = replace(meta, size=size)
     schemes = EYES_LIPS, FACE
     exact = {s.name: measure(model, meta, packed, s)['miou'] for s in schemes}
     sizes = {name: len(ids) for name, ids in split(len(packed), SECOND.valid, SECOND.test).items()}
@@ -69,10 +82,10 @@ def write(run: Path, packed: Packed, dest: Path, earlier: list[dict]) -> None:
                f"{sizes['test']} for testing; {phases}")
     card = {'cut': 'face_square', 'data': learned, 'miou_32_bits': exact, 'earlier': earlier}
     with tempfile.TemporaryDirectory() as tmp:
-        ship(run, Path(tmp)/'8.safetensors', card)
+        ship(run, Path(tmp)/'8.safetensors', card, size)
         small, _ = load_model(Path(tmp)/'8.safetensors')
     metrics = {s.name: measure(small, meta, packed, s) for s in schemes}
-    ship(run, dest, card | {'metrics': metrics})
+    ship(run, dest, card | {'metrics': metrics}, size)
     for name, report in metrics.items(): print(f'{name}, {exact[name]:.4f} in 32 bits\n{table(report)}\n')
     print(f'{dest}: {dest.stat().st_size / 2**20:.1f} MiB')
 
@@ -82,7 +95,7 @@ def phase(run: Path) -> dict:
     result, kept = read_json(run/'result.json'), ('epoch', 'train_loss', 'valid_loss', 'miou', 'eyes_lips')
     history = [{k: round(row[k], 5) for k in kept if k in row} for row in result['history']]
     return ({k: result['recipe'][k] for k in ('model', 'size', 'epochs', 'batch_size', 'lr', 'augment', 'average')}
-            | {k: result[k] for k in ('device', 'precision', 'seconds', 'best_epoch')}
+            | {k: result[k] for k in ('device', 'precision', 'seconds', 'best_epoch', 'teacher') if k in result}
             | {k: result[k]['miou'] for k in ('valid', 'test')} | {'history': history})
 
 
@@ -110,7 +123,8 @@ def main() -> None:
         train_task(task, started, packed_at(recipe.size, args.faces, args.work).path, done[-1])
     packed = packed_at(SECOND.size, args.faces, args.work)
     dest = args.dest or ROOT/f'facemask_seg/models/{name}.safetensors'
-    write(done[-1], packed, dest, [recipe.to_dict() for _, recipe in PHASES[name].values()][:-1])
+    write(done[-1], packed, dest, [recipe.to_dict() for _, recipe in PHASES[name].values()][:-1],
+          SIZES[name])
     if not args.dest: note(runs, packed, dest)
 
 

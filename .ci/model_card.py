@@ -9,6 +9,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from facemask_seg.images import open_photo
 from facemask_seg.labels import CELEBAMASK, EYES_LIPS, FACE
 from facemask_seg.loop import autocast, decide
 from facemask_seg.metrics import by_photo
-from facemask_seg.predict import Segmenter, eye_openness
+from facemask_seg.predict import Resized, Segmenter, eye_openness
 from facemask_seg.weights import weights_path
 
 THIRDS = {'brightness': ('dark', 'middle', 'bright'), 'skin tone': ('dark', 'middle', 'light'),
@@ -98,6 +99,8 @@ def measure(faces: Path, weights: Path) -> dict:
     photos = [open_photo(file) for file in files]
     labels = [np.array(Image.open(faces/'labels'/f'{file.stem}.png')) for file in files]
     network = Segmenter.load(weights, FACE, 'cpu')
+    meta = replace(network.meta, size=photos[0].width)      # Compared with the masks as they are
+    network = Segmenter(Resized(network.model, network.meta.size), meta, 'cpu')
     truth, true_parts = (np.stack([scheme.from_source(mask) for mask in labels]) for scheme in (EYES_LIPS, FACE))
 
     def ask(tta: bool = False, precision: str = 'fp32') -> tuple[torch.Tensor, torch.Tensor]:

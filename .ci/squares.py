@@ -19,7 +19,7 @@ from facemask_seg.train import STANDARD, Recipe, Run, loss_of, make_model
 
 SIDE, TOPS, LEFTS = 128, (88, 117), (44, 85)    # Of squares in photos of 256 px
 WHOLE = 4                                       # Whole photos beside a recipe's batch of squares; the two make one step
-CALM = .25                                      # Share of the epochs, the last ones, whose photos are only flipped
+CALM = 8                                        # Epochs, the last ones, whose photos are only flipped
 
 
 class Kept(nn.BatchNorm2d):
@@ -38,34 +38,44 @@ def model(recipe: Recipe, device: torch.device, start: bool) -> nn.Module:
 class InTurn:
     "What is left of an epoch: a batch of squares, a batch of whole photos, and so on."
     def __init__(self, run: Run) -> None:
-        recipe, train, done = run.recipe, run.splits['train'], run.batches_done // 2
-        augment = 'flip' if run.epoch >= (1 - CALM) * recipe.epochs else recipe.augment
-        def load(scheme: Scheme, n: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-            photos = FaceDataset(run.packed, train.indices.tolist(), scheme, train.size, augment, seed)
-            return batches(photos, n, shuffle=True, epoch=run.epoch, workers=run.workers, drop_last=True,
-                           device=run.device, first=done)
-        self.squares = load(recipe.unions, recipe.batch_size, recipe.seed)
-        self.whole = load(recipe.scheme, WHOLE, recipe.seed + 1)
-        draw, (low, high) = np.random.default_rng([recipe.seed, run.epoch]), zip(TOPS, LEFTS)
-        self.corners = draw.integers(low, high, (len(train) // recipe.batch_size, recipe.batch_size, 2))[done:]
+        self.calm = run.epoch >= run.recipe.epochs - CALM
+        done, steps = run.batches_done // 2, len(run.splits['train']) // run.recipe.batch_size
+        self.left = steps - done
+        self.near = self.squares(run, done)
+        self.whole = self.photos(run, run.recipe.scheme, WHOLE, run.recipe.seed + 1, done)
 
-    def __len__(self) -> int: return 2 * len(self.corners)
+    def photos(self, run: Run, scheme: Scheme, n: int, seed: int, done: int) -> Iterator[tuple[Tensor, Tensor]]:
+        train, augment = run.splits['train'], 'flip' if self.calm else run.recipe.augment
+        data = FaceDataset(run.packed, train.indices.tolist(), scheme, train.size, augment, seed)
+        return iter(batches(data, n, shuffle=True, epoch=run.epoch, workers=run.workers, drop_last=True,
+                            device=run.device, first=done))
+
+    def squares(self, run: Run, done: int) -> Iterator[tuple[Tensor, Tensor]]:
+        recipe, (low, high) = run.recipe, zip(TOPS, LEFTS)
+        draw = np.random.default_rng([recipe.seed, run.epoch])
+        corners = draw.integers(low, high, (done + self.left, recipe.batch_size, 2))[done:]
+        photos = self.photos(run, recipe.unions, recipe.batch_size, recipe.seed, done)
+        for parts, places in zip(photos, corners):
+            yield tuple(torch.stack([x[..., top:top+SIDE, left:left+SIDE] for x, (top, left) in zip(part, places)])
+                        for part in parts)
+
+    def __len__(self) -> int: return 2 * self.left
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for (photos, masks), whole, corners in zip(self.squares, self.whole, self.corners):
-            yield tuple(torch.stack([x[..., top:top+SIDE, left:left+SIDE] for x, (top, left) in zip(part, corners)])
-                        for part in (photos, masks))
-            yield whole
+        for pair in zip(self.near, self.whole): yield from pair
+
+
+def evenly(recipe: Recipe, batch: Tensor) -> float:
+    "What makes a batch of squares count as much as one of whole photos, although the trainer counts photos."
+    return (recipe.batch_size + WHOLE) / 2 / len(batch)
 
 
 def loss(recipe: Recipe) -> Callable:
-    """Of whole photos the recipe's, of squares only the question about unions;
-    both count the same, however many they are."""
+    "Of whole photos the recipe's, of squares only the question about unions."
     whole, part, unions = loss_of(recipe), LOSSES[recipe.loss], unions_of(recipe.scheme, recipe.unions)
     def both(logits: Tensor, masks: Tensor) -> Tensor:
-        same = (recipe.batch_size + WHOLE) / 2 / len(masks)
-        if masks.shape[-1] != SIDE: return same * whole(logits, masks)
-        return same * UNION_WEIGHT * part(merge_logits(logits.float(), unions), masks)
+        if masks.shape[-1] != SIDE: return evenly(recipe, masks) * whole(logits, masks)
+        return evenly(recipe, masks) * UNION_WEIGHT * part(merge_logits(logits.float(), unions), masks)
     return both
 
 

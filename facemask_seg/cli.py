@@ -385,19 +385,21 @@ def _score(args):
     from facemask_seg.data import FaceDataset, batches
     from facemask_seg.packed import Packed
     from facemask_seg.loop import evaluate
-    from facemask_seg.predict import Mirrored
+    from facemask_seg.predict import Mirrored, Resized
     from facemask_seg.train import check_unseen
     from facemask_seg.weights import is_shipped
     packed = Packed(args.packed)
     segmenter = _segmenter(args, packed.scheme if is_shipped(args.weights) else None)
     meta = segmenter.meta
-    if packed.size != meta.size:
-        _say(f'the photos have {packed.size} px, the model is for {meta.size}: resized')
+    size = meta.recipe.get('size', meta.size)   # of the masks in training
+    if packed.size != size:
+        _say(f'the photos have {packed.size} px, the model is for {size}: resized')
     photos = FaceDataset(packed, _split(packed, meta.recipe, args.split),
-                         scheme=meta.scheme, size=meta.size)
+                         scheme=meta.scheme, size=size)
     check_unseen(meta, [packed.names[i] for i in photos.indices], args.split)
     loader = batches(photos, meta.recipe.get('batch_size', 8))
-    network = Mirrored(segmenter.model, meta.scheme) if args.tta else segmenter.model
+    network = Resized(segmenter.model, meta.size)
+    if args.tta: network = Mirrored(network, meta.scheme)
     return evaluate(network, loader, meta.scheme, stats=meta.stats,
                     device=segmenter.device)
 

@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['Photo', 'FACES', 'BATCH', 'LONGEST', 'COLUMNS', 'ANY_NAME', 'full_size_mask', 'PredictedFace', 'Prediction', 'Merged',
-           'Mirrored', 'View', 'look', 'put_back', 'Segmenter', 'answers', 'can_find_faces', 'photos_of',
-           'predict_files', 'to_oklab', 'from_oklab', 'tint', 'eye_openness']
+           'Mirrored', 'seen_at', 'Resized', 'View', 'look', 'put_back', 'Segmenter', 'answers', 'can_find_faces',
+           'photos_of', 'predict_files', 'to_oklab', 'from_oklab', 'tint', 'eye_openness']
 
 # %% ../nbs/35_predict.ipynb #2de88748
 import csv
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -22,6 +22,7 @@ from typing import NamedTuple, overload
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from .detect import (
     FoundFace, Square, cut_square, face_mask, face_owners, face_probabilities,
@@ -158,6 +159,30 @@ class Mirrored(torch.nn.Module):
         both = self.model(torch.cat([x, x.flip(-1)]))
         photo, mirror = predict_probabilities(both).chunk(2)
         return _as_logits(((photo + mirror.flip(-1)[:, self.swap]) / 2).log())
+
+# %% ../nbs/35_predict.ipynb #resized-01
+def seen_at(
+    size:int,          # Side of the squares that the network is to see, pixels
+    model:Callable,    # Gives logits
+    x:torch.Tensor,    # (N,3,S,S), floats
+)->torch.Tensor:       # Its logits, (N,n_outputs,S,S)
+    """What a network answers that sees photos at another size;
+    the answer has the size that they came in."""
+    if x.shape[-1] == size: return model(x)
+    shown = interpolate(x, size, mode='bicubic', antialias=True)
+    return interpolate(model(shown).float(), x.shape[-2:], mode='bilinear', antialias=True)
+
+class Resized(torch.nn.Module):
+    "A network that sees photos at another size, as in `seen_at`."
+    def __init__(self,
+        model:torch.nn.Module, # Gives logits
+        size:int,              # Side of the squares that it is to see, pixels
+    ):
+        super().__init__()
+        self.model, self.size = model, size
+
+    def forward(self, x:torch.Tensor)->torch.Tensor:
+        return seen_at(self.size, self.model, x)
 
 # %% ../nbs/35_predict.ipynb #view-01
 class View(NamedTuple):

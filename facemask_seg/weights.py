@@ -33,7 +33,7 @@ class Meta:
     "What the numbers in a weights file mean."
     scheme:Scheme # The class of each output
     stats:Stats # What photos were normalised with
-    size:int # Side of the square photos it was trained on, pixels
+    size:int # Side of the square photos that it sees, pixels
     recipe:dict # How it was made, as JSON keeps it
     data:dict=field(default_factory=dict) # Of its photos: 'fingerprint', and 'names' by split
     card:dict=field(default_factory=dict) # Of a model given away: 'licence', 'metrics' and more
@@ -324,6 +324,7 @@ def ship(
     run:str|Path, # A finished run
     dest:str|Path, # The file, .safetensors; replaces what is there
     card:dict, # More: 'data', and 'cut': 'face_square' where that cuts the photos
+    size:int|None=None, # Side of the squares that it is to see; None: as in training
 )->None:
     """Write a run's weights as a package brings them along:
     8 bits each, with scores on its test split and a licence."""
@@ -333,5 +334,6 @@ def ship(
     data = {k: v for k, v in meta.data.items() if k != 'names'}
     # nobody else has its folder
     started = {'start': 'the run before'} if meta.recipe.get('start') else {}
-    save_model(dest, model, replace(meta, recipe=meta.recipe | started, data=data,
+    save_model(dest, model, replace(meta, size=size or meta.size, data=data,
+                                    recipe=meta.recipe | started,
                                     card=known | card), bits=8)
