@@ -67,7 +67,7 @@ def measure(model: nn.Module, meta: Meta, packed: Packed, scheme: Scheme, name: 
     photos = split(len(packed), SECOND.valid, SECOND.test)[name]
     network = Resized(model, meta.size)
     report = squares.scored(network, meta.scheme, scheme, packed, photos, stats=meta.stats, device='cpu')
-    return {k: report[k] for k in REPORTED} | {'size': packed.size}
+    return {k: report[k] for k in REPORTED}
 
 
 def write(run: Path, packed: Packed, dest: Path, earlier: list[dict], size: int) -> None:

@@ -19,7 +19,7 @@ from facemask_seg.files import atomic, show_progress
 from facemask_seg.loop import evaluate, forward, predict_probabilities
 from facemask_seg.losses import UNION_WEIGHT, merge_logits, unions_of
 from facemask_seg.predict import Merged, Mirrored
-from facemask_seg.train import Recipe, Run
+from facemask_seg.train import STANDARD, Recipe, Run
 
 LOOKS = 1, 1.25                         # How large the teacher sees a photo
 SHARE = .6                              # The teacher's, of what is to be answered; the rest is the mask's
@@ -127,18 +127,13 @@ def loss(recipe: Recipe) -> Callable:
     return both
 
 
-def teacher_of(run: Run) -> dict:
-    "How good the teacher was on the photos to choose by; what it said is not needed any more."
+def finish(run: Run) -> dict:
+    "What the trainer always does, and how good the teacher was on the photos to choose by."
     (run.path/ANSWERS).unlink(missing_ok=True)
     data = FaceDataset(run.packed, run.splits['valid'].indices.tolist(), run.recipe.unions)
     found = evaluate(Teacher(run), batches(data, 8), run.recipe.unions, stats=run.stats, device=run.device,
                      precision=run.precision, progress=run.progress)
-    return {'teacher': found['miou']}
-
-
-def finish(run: Run) -> dict:
-    "What the trainer always does, and the teacher's score."
-    return squares.TASK.finish(run) | teacher_of(run)
+    return STANDARD.finish(run) | {'teacher': found['miou']}
 
 
 TASK = squares.TASK._replace(batches=Taught, loss=loss, finish=finish)

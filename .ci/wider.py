@@ -13,9 +13,8 @@ import squares
 import taught
 from facemask_seg.losses import LOSSES
 from facemask_seg.predict import seen_at
-from facemask_seg.train import STANDARD, Recipe, Run, make_model, score_split
+from facemask_seg.train import STANDARD, Recipe, Run, make_model
 from facemask_seg.unet import ResNet34UNet
-from facemask_seg.weights import load_model
 
 TIMES = 1.125
 
@@ -28,22 +27,9 @@ class Wider(ResNet34UNet):
 
 def model(recipe: Recipe, device: torch.device, start: bool) -> nn.Module:
     "The recipe's network, which sees larger photos."
-    return widened(make_model(recipe, device, start))
-
-
-def widened(network: nn.Module) -> nn.Module:
-    "The same network, for larger photos."
+    network = make_model(recipe, device, start)
     network.__class__ = Wider
     return network
-
-
-def finish(run: Run) -> dict:
-    "What the trainer always does; the scores are those of larger photos."
-    found = STANDARD.finish(run)
-    network = widened(load_model(run.path, run.recipe.scheme, run.device)[0])
-    scores = {name: score_split(run, name, network) for name in ('valid', 'test')}
-    scores['valid'].pop('by_photo')
-    return found | {k: v for k, v in scores['test'].items() if k in found} | scores
 
 
 class Taught:
@@ -67,10 +53,5 @@ def loss(recipe: Recipe) -> Callable:
     return both
 
 
-def finish_taught(run: Run) -> dict:
-    "The same, and the teacher's score."
-    return finish(run) | taught.teacher_of(run)
-
-
-TASK = STANDARD._replace(model=model, score=squares.score, best=squares.TASK.best, finish=finish)
-TAUGHT = TASK._replace(batches=Taught, loss=loss, finish=finish_taught)
+TASK = STANDARD._replace(model=model, score=squares.score, best=squares.TASK.best)
+TAUGHT = TASK._replace(batches=Taught, loss=loss, finish=taught.finish)

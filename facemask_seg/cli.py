@@ -391,11 +391,11 @@ def _score(args):
     packed = Packed(args.packed)
     segmenter = _segmenter(args, packed.scheme if is_shipped(args.weights) else None)
     meta = segmenter.meta
-    size = meta.recipe.get('size', meta.size)   # of the masks in training
-    if packed.size != size:
-        _say(f'the photos have {packed.size} px, the model is for {size}: resized')
+    if packed.size != meta.mask_size:
+        _say(f'the photos have {packed.size} px, the model is for {meta.mask_size}: '
+             'resized')
     photos = FaceDataset(packed, _split(packed, meta.recipe, args.split),
-                         scheme=meta.scheme, size=size)
+                         scheme=meta.scheme, size=meta.mask_size)
     check_unseen(meta, [packed.names[i] for i in photos.indices], args.split)
     loader = batches(photos, meta.recipe.get('batch_size', 8))
     network = Resized(segmenter.model, meta.size)

@@ -1000,8 +1000,7 @@ def shipped_line()->dict|None:
     except FileNotFoundError: return None
     found = meta.card.get('metrics', {}).get(EYES_LIPS.name)
     return (found and {k: found[k] for k in ('miou', 'iou', 'foreground_iou', 'n')}
-            # of the masks; the network may see photos at another
-            | {'size': found.get('size', meta.size)})
+            | {'size': meta.mask_size})
 
 def read_peers(results:str|Path|None=None)->list[dict]: # None: that of the course
     """Networks and methods of others:

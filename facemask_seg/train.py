@@ -872,8 +872,9 @@ def _epoch_batches(run):
 
 def _finish_standard(run):
     "The best weights scored in fp32, and the curve drawn."
-    model, _ = load_model(run.path/'best.safetensors', run.recipe.scheme, run.device)
-    valid, test = (score_split(run, name, model) for name in ('valid', 'test'))
+    best, _ = load_model(run.path/'best.safetensors', run.recipe.scheme, run.device)
+    run.judged.load_state_dict(best.state_dict())   # a task's network may be its own
+    valid, test = (score_split(run, name, run.judged) for name in ('valid', 'test'))
     curve = draw_history(run.history, run.recipe.scheme)
     with atomic(run.path/'curve.png') as temporary:
         curve.savefig(temporary, format='png')

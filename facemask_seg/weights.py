@@ -38,6 +38,12 @@ class Meta:
     data:dict=field(default_factory=dict) # Of its photos: 'fingerprint', and 'names' by split
     card:dict=field(default_factory=dict) # Of a model given away: 'licence', 'metrics' and more
 
+    @property
+    def mask_size(self)->int:
+        """Side of the masks that it learned from and is scored with, pixels;
+        photos may be shown at another."""
+        return self.recipe.get('size', self.size)
+
     def to_json(self)->str:
         "One line of JSON."
         card = {'card': self.card} if self.card else {}
