@@ -18,7 +18,7 @@ from facemask_seg.data import FaceDataset, batches, recolor
 from facemask_seg.files import atomic, show_progress
 from facemask_seg.loop import evaluate, forward, predict_probabilities
 from facemask_seg.losses import UNION_WEIGHT, merge_logits, unions_of
-from facemask_seg.predict import Merged, Mirrored
+from facemask_seg.predict import Merged, Mirrored, seen_at
 from facemask_seg.train import STANDARD, Recipe, Run
 
 LOOKS = 1, 1.25                         # How large the teacher sees a photo
@@ -37,8 +37,7 @@ class Teacher(nn.Module):
         self.model = network if recipe.augment == 'none' else Mirrored(network, recipe.unions)
 
     def look(self, x: Tensor, times: float) -> Tensor:
-        larger = F.interpolate(x, round(times * self.size), mode='bicubic', antialias=True)
-        return F.interpolate(predict_probabilities(self.model(larger)), self.size, mode='bilinear', antialias=True)
+        return seen_at(round(times * self.size), lambda larger: predict_probabilities(self.model(larger)), x)
 
     def forward(self, x: Tensor) -> Tensor:
         return (sum(self.look(x, times) for times in LOOKS) / len(LOOKS)).log()
